@@ -1,0 +1,383 @@
+//! The map of who talks to whom: halves of edges, joined and named.
+//!
+//! Numbers are as the client sees them, and each connection is counted once: where the client is
+//! on this host its half counts, and a paired server half adds who the server is. The same halves
+//! in another order give the same edges in the same order.
+
+mod join;
+mod nodes;
+mod tally;
+
+use alloc::borrow::Cow;
+use alloc::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use core::net::IpAddr;
+
+use jiff::Timestamp;
+use plainsight_ebpf::abi::edge::Class;
+use serde::{Deserialize, Serialize};
+
+use crate::flow::{Clock, Half, Reporter};
+use crate::fnv::Fnv;
+use crate::identity::{Confidence, Directory, Workload};
+use crate::protocol::{self, Reading, Security, State, Transport};
+use crate::record::{Evidence, Verdict};
+use nodes::{Node, Nodes};
+use tally::{Classes, Classified};
+
+/// Who talks to whom, how, and how much.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The same for the same edge over restarts and hosts: see [`id`].
+    pub id: String,
+    /// Who opens the connections.
+    pub client: Workload,
+    /// Who accepts them.
+    pub server: Workload,
+    /// The address the client asks for; where the client is not on this host, the address it
+    /// reached. Of several, one with the widest [`Scope`], and of those the lowest.
+    pub server_address: IpAddr,
+    /// The port the server listens on where the server is on this host, else the port asked for.
+    pub server_port: u16,
+    /// What carries the payload.
+    pub transport: Transport,
+    /// The wire protocol.
+    pub protocol: Cow<'static, str>,
+    /// Its major version, where known.
+    pub protocol_version: Option<Cow<'static, str>>,
+    /// What is spoken inside; not read yet.
+    pub application: Option<String>,
+    /// Connections established since the edge was first seen.
+    pub connections: u64,
+    /// Of those, the ones that have not ended.
+    pub open: u64,
+    /// Connects that failed.
+    pub failures: u64,
+    /// The same by kind.
+    pub failures_by_kind: FailuresByKind,
+    /// Payload bytes from client to server.
+    pub bytes_sent: u64,
+    /// Payload bytes from server to client.
+    pub bytes_received: u64,
+    /// Round-trip times; not measured yet.
+    pub rtt_seconds: Option<Quantiles>,
+    /// When the first connection or failure was.
+    pub first_seen: Timestamp,
+    /// When anything was last counted.
+    pub last_seen: Timestamp,
+    /// The ends on this host that saw it, client first.
+    pub reporters: Vec<Reporter>,
+    /// Whether some of it is older than the agent.
+    pub joined_late: bool,
+    /// Whether all of it was seen.
+    pub complete: bool,
+    /// What protects the payload.
+    pub security: Security,
+    /// How far that was seen to be in force.
+    pub state: State,
+    /// Whether it began in the clear and was offered encryption.
+    pub upgrade: Upgrade,
+    /// Whether the link below protects it.
+    pub link: Link,
+    /// How far it goes.
+    pub scope: Scope,
+    /// What a TLS handshake said; handshakes are not read yet.
+    pub tls: Option<()>,
+    /// What protocol, security and state follow from.
+    pub evidence: Evidence,
+    /// How sure those are: high where every connection showed it, medium where some carried
+    /// nothing, low where nothing was recognised.
+    pub confidence: Confidence,
+    /// What the policy says.
+    pub verdict: Verdict,
+}
+
+/// Connects that failed, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailuresByKind {
+    /// Answered by a reset.
+    pub refused: u64,
+    /// Never answered.
+    pub timeout: u64,
+    /// Given up by the application, or ended by an ICMP error.
+    pub aborted: u64,
+    /// Denied by a policy.
+    pub denied: u64,
+}
+
+/// Two points of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// The median.
+    pub p50: f64,
+    /// What 99 of 100 stay under.
+    pub p99: f64,
+}
+
+/// Whether a connection that began in the clear changed to encryption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Upgrade {
+    /// No offer was seen.
+    None,
+    /// The server offered it, and the client did not take it.
+    OfferedNotTaken,
+    /// The client asked for it, and the server refused.
+    Refused,
+    /// It did.
+    Taken,
+}
+
+/// Whether the link that carries the packets encrypts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// It does not.
+    None,
+    /// By WireGuard.
+    Wireguard,
+    /// By IPsec.
+    Ipsec,
+    /// Somebody says so.
+    Declared,
+    /// Not looked at.
+    Unknown,
+}
+
+/// How far a connection goes, nearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Over a loopback address.
+    Loopback,
+    /// Between two ends on this host.
+    Host,
+    /// To a private network: RFC 1918, shared address space (RFC 6598), unique local (RFC 4193)
+    /// or link-local addresses (RFC 3927; RFC 4291, section 2.5.6).
+    Cluster,
+    /// Anywhere else.
+    Outside,
+}
+
+/// What makes an edge one edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    client: Node,
+    server: Node,
+    port: u16,
+    transport: Transport,
+    /// Code of a [`Class`]; the two that read alike are one.
+    class: u8,
+}
+
+/// Where a server was reached. The greatest stands for many: see [`Edge::server_address`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    scope: Scope,
+    ip: Reverse<IpAddr>,
+}
+
+/// All that one client asks of one server at one port, told apart by class.
+struct Hop {
+    client: Node,
+    server: Node,
+    port: u16,
+    transport: Transport,
+    place: Place,
+    reporters: BTreeSet<Reporter>,
+    classes: Classes,
+}
+
+/// The numbers of one edge.
+struct Sum {
+    place: Place,
+    reporters: BTreeSet<Reporter>,
+    tally: Classified,
+}
+
+// === impl Scope ===
+
+impl Scope {
+    /// As in JSON and in metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Host => "host",
+            Self::Cluster => "cluster",
+            Self::Outside => "outside",
+        }
+    }
+
+    /// How far it is from one address to another.
+    pub fn between(local: IpAddr, remote: IpAddr) -> Self {
+        // Linux takes a connect to the unspecified address for one to itself.
+        if remote.is_loopback() || remote.is_unspecified() {
+            Self::Loopback
+        } else if local == remote {
+            Self::Host
+        } else if is_private(remote) {
+            Self::Cluster
+        } else {
+            Self::Outside
+        }
+    }
+}
+
+// === impl Sum ===
+
+impl Sum {
+    fn add(&mut self, place: Place, reporters: &BTreeSet<Reporter>, tally: &Classified) {
+        self.place = self.place.max(place);
+        self.reporters.extend(reporters);
+        self.tally.add(tally);
+    }
+
+    /// Of all connections, the ones that showed the class.
+    const fn evidence(&self, reading: &Reading) -> Evidence {
+        let Classified { all, pending, class } = &self.tally;
+        let shown = match protocol::class(*class) {
+            Class::Pending => all.connections,
+            _ => all.connections.saturating_sub(*pending),
+        };
+        let what = Cow::Borrowed(reading.evidence);
+        Evidence { what, connections: shown, of: all.connections }
+    }
+
+    const fn confidence(&self) -> Confidence {
+        match protocol::class(self.tally.class) {
+            Class::Pending | Class::Unknown => Confidence::Low,
+            _ if self.tally.pending != 0 => Confidence::Medium,
+            _ => Confidence::High,
+        }
+    }
+}
+
+/// Joins the halves of one scan into edges, in the order of client, server, port and protocol.
+///
+/// * Client half and server half of a local connection: the client's numbers, both reporters.
+/// * Where the client asked for an address that is not the server's own, or several servers on
+///   this host answered at it, each server gets what it saw. What no server here saw belongs to
+///   the address, because it may have gone to another host.
+/// * A half alone: the other end is an address, unless the kernel paired it.
+/// * Connections that carried no payload, and failures, belong to the one protocol that the same
+///   client speaks with the same server; where there is none or more than one, they stay apart.
+pub fn edges(halves: &[Half], directory: &Directory, clock: &Clock) -> Vec<Edge> {
+    let mut nodes = Nodes::new(halves, directory);
+    let mut sums = BTreeMap::new();
+    for hop in join::hops(halves, &mut nodes) {
+        add(&mut sums, hop);
+    }
+    let named = |(key, sum)| edge(key, sum, &nodes, clock);
+    let mut edges: Vec<Edge> = sums.into_iter().filter_map(named).collect();
+    edges.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+    edges
+}
+
+/// The id of the edge between two workloads with this reading: `e-` and 12 hex digits.
+///
+/// It depends on nothing else, so a record can be given the id of its edge. Owners are left out,
+/// because an edge stays what it is when somebody else answers for it.
+pub fn id(
+    client: &Workload,
+    server: &Workload,
+    port: u16,
+    transport: Transport,
+    reading: &Reading,
+) -> String {
+    let ends = [client, server].into_iter().fold(Fnv::START, hash);
+    let hash = ends
+        .bytes(&port.to_be_bytes())
+        .text(transport.name())
+        .text(reading.protocol)
+        .optional(reading.version)
+        .text(reading.security.name())
+        .text(reading.state.name())
+        .value();
+    format!("e-{:012x}", hash >> 16)
+}
+
+fn hash(hash: Fnv, workload: &Workload) -> Fnv {
+    let Workload { name, kind, namespace, service, host, cluster, .. } = workload;
+    [namespace, service, host, cluster]
+        .into_iter()
+        .fold(hash.text(name).text(kind.name()), |hash, text| hash.optional(text.as_deref()))
+}
+
+fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
+    let Hop { client, server, port, transport, place, reporters, classes } = hop;
+    for tally in classes.settle() {
+        let class = tally.class.max(Class::Unknown as u8);
+        match sums.entry(Key { client, server, port, transport, class }) {
+            Entry::Occupied(sum) => sum.into_mut().add(place, &reporters, &tally),
+            Entry::Vacant(sum) => {
+                sum.insert(Sum { place, reporters: reporters.clone(), tally });
+            }
+        }
+    }
+}
+
+fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
+    let (client, server) = (nodes.workload(key.client)?, nodes.workload(key.server)?);
+    let reading = protocol::reading(protocol::class(sum.tally.class));
+    let all = &sum.tally.all;
+    Some(Edge {
+        id: id(client, server, key.port, key.transport, &reading),
+        client: client.clone(),
+        server: server.clone(),
+        server_address: sum.place.ip.0,
+        server_port: key.port,
+        transport: key.transport,
+        protocol: Cow::Borrowed(reading.protocol),
+        protocol_version: reading.version.map(Cow::Borrowed),
+        application: None,
+        connections: all.connections,
+        open: all.open,
+        failures: all.failures(),
+        failures_by_kind: FailuresByKind {
+            refused: all.refused,
+            timeout: all.timed_out,
+            aborted: all.aborted,
+            denied: 0,
+        },
+        bytes_sent: all.sent_bytes,
+        bytes_received: all.received_bytes,
+        rtt_seconds: None,
+        first_seen: clock.time(all.first_ns),
+        last_seen: clock.time(all.last_ns),
+        evidence: sum.evidence(&reading),
+        confidence: sum.confidence(),
+        reporters: sum.reporters.into_iter().collect(),
+        joined_late: false,
+        complete: true,
+        security: reading.security,
+        state: reading.state,
+        upgrade: Upgrade::None,
+        link: Link::Unknown,
+        scope: sum.place.scope,
+        tls: None,
+        verdict: Verdict::without_policy(),
+    })
+}
+
+/// No two edges are equal in it, so there is one order.
+fn order(edge: &Edge) -> impl Ord + '_ {
+    let ends = (&edge.client, &edge.server, edge.server_port, edge.transport);
+    (ends, &edge.protocol, &edge.protocol_version, edge.security, edge.state)
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let is_shared = a == 100 && b & 0xc0 == 64;
+            ip.is_private() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Ends, folded into workloads.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use plainsight_ebpf::abi::Comm;
+
+use crate::flow::{Endpoint, Half};
+use crate::identity::{self, Directory, Workload};
+
+/// An end of a connection, as the kernel half tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    /// On this host.
+    Local(Endpoint),
+    /// Only its address is known.
+    Remote(IpAddr),
+}
+
+/// A workload of this map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Node(usize);
+
+/// All workloads of this map. Ends that are the same workload are one node.
+pub(super) struct Nodes<'a> {
+    directory: &'a Directory,
+    comms: BTreeMap<Endpoint, &'a Comm>,
+    ends: BTreeMap<End, Node>,
+    identities: BTreeMap<Workload, Node>,
+    workloads: Vec<Workload>,
+}
+
+// === impl Nodes ===
+
+impl<'a> Nodes<'a> {
+    pub(super) fn new(halves: &'a [Half], directory: &'a Directory) -> Self {
+        let mut comms = BTreeMap::new();
+        for half in halves {
+            let comm = &half.counters.comm;
+            // Two names can share a short id. Which half comes first must not decide.
+            comms
+                .entry(half.own())
+                .and_modify(|least: &mut &Comm| *least = comm.min(*least))
+                .or_insert(comm);
+        }
+        let (ends, identities) = (BTreeMap::new(), BTreeMap::new());
+        Self { directory, comms, ends, identities, workloads: Vec::new() }
+    }
+
+    /// The node that this end is a part of.
+    pub(super) fn node(&mut self, end: End) -> Node {
+        if let Some(node) = self.ends.get(&end) {
+            return *node;
+        }
+        let workload = self.resolve(end);
+        let next = Node(self.workloads.len());
+        let node = *self.identities.entry(workload.identity()).or_insert(next);
+        match self.workloads.get_mut(node.0) {
+            Some(known) => known.merge(&workload),
+            None => self.workloads.push(workload),
+        }
+        self.ends.insert(end, node);
+        node
+    }
+
+    /// The workload behind a node. `None` only for a node of another map.
+    pub(super) fn workload(&self, node: Node) -> Option<&Workload> {
+        self.workloads.get(node.0)
+    }
+
+    fn resolve(&self, end: End) -> Workload {
+        match end {
+            End::Remote(ip) => identity::remote(ip),
+            End::Local(endpoint) => match self.directory.get(&endpoint) {
+                Some(workload) => workload.clone(),
+                None => identity::unresolved(&endpoint, self.comms.get(&endpoint).copied()),
+            },
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Counting, as the client sees it, and which class a count belongs to.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use plainsight_ebpf::abi::edge::Class;
+
+use crate::flow::{Half, Reporter};
+use crate::protocol;
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) connections: u64,
+    pub(super) open: u64,
+    pub(super) refused: u64,
+    pub(super) timed_out: u64,
+    pub(super) aborted: u64,
+    /// From client to server.
+    pub(super) sent_bytes: u64,
+    /// From server to client.
+    pub(super) received_bytes: u64,
+    /// Boot-time clock.
+    pub(super) first_ns: u64,
+    /// Boot-time clock.
+    pub(super) last_ns: u64,
+}
+
+/// What was counted of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Classified {
+    pub(super) all: Tally,
+    /// Connections that have shown no class and are taken to be of this one; part of `all`.
+    pub(super) pending: u64,
+    /// Code of the [`Class`].
+    pub(super) class: u8,
+}
+
+/// What was counted, by code of the [`Class`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Classes(BTreeMap<u8, Tally>);
+
+const PENDING: u8 = Class::Pending as u8;
+
+// === impl Tally ===
+
+impl Tally {
+    /// A half's counts, mirrored where the server reports.
+    pub(super) const fn new(half: &Half) -> Self {
+        let c = &half.counters;
+        let (sent_bytes, received_bytes) = match half.reporter() {
+            Reporter::Client => (c.sent_bytes, c.received_bytes),
+            Reporter::Server => (c.received_bytes, c.sent_bytes),
+        };
+        Self {
+            connections: half.connections(),
+            open: half.open(),
+            refused: c.refused,
+            timed_out: c.timed_out,
+            aborted: c.aborted,
+            sent_bytes,
+            received_bytes,
+            first_ns: c.first_ns,
+            last_ns: c.last_ns,
+        }
+    }
+
+    pub(super) const fn failures(&self) -> u64 {
+        self.refused.saturating_add(self.timed_out).saturating_add(self.aborted)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.counts() == [0; 7]
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.each(other, |count, more| *count = count.saturating_add(more));
+        self.first_ns = self.first_ns.min(other.first_ns);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+
+    /// Takes out what `wanted` counted, as far as it is there. Nothing is made and nothing is lost,
+    /// and neither what is taken nor what stays has more open connections than connections.
+    fn take(&mut self, wanted: &Self) -> Self {
+        let mut taken = *wanted;
+        taken.each(self, |count, there| *count = there.min(*count));
+        let staying = self.connections.saturating_sub(taken.connections);
+        let open_at_least = self.open.saturating_sub(staying);
+        taken.open = taken.open.max(open_at_least).min(taken.connections);
+        self.each(&taken, |count, less| *count = count.saturating_sub(less));
+        taken
+    }
+
+    fn each(&mut self, other: &Self, change: impl Fn(&mut u64, u64)) {
+        let counts = [
+            &mut self.connections,
+            &mut self.open,
+            &mut self.refused,
+            &mut self.timed_out,
+            &mut self.aborted,
+            &mut self.sent_bytes,
+            &mut self.received_bytes,
+        ];
+        for (count, other) in counts.into_iter().zip(other.counts()) {
+            change(count, other);
+        }
+    }
+
+    const fn counts(&self) -> [u64; 7] {
+        [
+            self.connections,
+            self.open,
+            self.refused,
+            self.timed_out,
+            self.aborted,
+            self.sent_bytes,
+            self.received_bytes,
+        ]
+    }
+}
+
+// === impl Classified ===
+
+impl Classified {
+    /// Adds up what reads alike; the class that tells more is named.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.absorb(other);
+        self.class = self.class.max(other.class);
+    }
+
+    /// Adds what is taken to be of this class.
+    fn absorb(&mut self, other: &Self) {
+        self.all.add(&other.all);
+        self.pending = self.pending.saturating_add(other.pending);
+    }
+}
+
+// === impl Classes ===
+
+impl Classes {
+    pub(super) fn add(&mut self, half: &Half) {
+        self.insert(protocol::class(half.key.class) as u8, Tally::new(half));
+    }
+
+    /// Whether there is more than bytes that connections left behind.
+    pub(super) fn has_connections(&self) -> bool {
+        self.0.values().any(|tally| tally.connections != 0 || tally.failures() != 0)
+    }
+
+    pub(super) fn connections(&self) -> u64 {
+        self.0.values().map(|tally| tally.connections).fold(0, u64::saturating_add)
+    }
+
+    pub(super) fn merge(&mut self, other: Self) {
+        for (code, tally) in other.0 {
+            self.insert(code, tally);
+        }
+    }
+
+    fn insert(&mut self, code: u8, tally: Tally) {
+        self.0.entry(code).and_modify(|sum| sum.add(&tally)).or_insert(tally);
+    }
+
+    /// Takes out what `wanted` counted, class by class, as far as it is there.
+    pub(super) fn take(&mut self, wanted: &Self) -> Self {
+        let share = |(code, tally): (&u8, &Tally)| {
+            let taken = self.0.get_mut(code)?.take(tally);
+            (!taken.is_empty()).then_some((*code, taken))
+        };
+        Self(wanted.0.iter().filter_map(share).collect())
+    }
+
+    /// Decides which class each count belongs to, and leaves out what counts nothing.
+    ///
+    /// Connections change their class as they show more, and what they had counted before stays
+    /// behind. What has no connections of its own any more follows them. What is still pending
+    /// is of the only class there is.
+    pub(super) fn settle(&self) -> Vec<Classified> {
+        let new = |(code, tally): (&u8, &Tally)| {
+            let pending = if *code == PENDING { tally.connections } else { 0 };
+            Classified { all: *tally, pending, class: *code }
+        };
+        let (mut settled, loose): (Vec<_>, Vec<_>) = self
+            .0
+            .iter()
+            .map(new)
+            .partition(|part| part.class != PENDING && part.all.connections > 0);
+        let is_only = settled.len() == 1;
+        for part in loose {
+            let is_left_behind = part.all.connections == 0 && part.all.failures() == 0;
+            match heir(&mut settled, part.class) {
+                Some(heir) if is_only || is_left_behind => heir.absorb(&part),
+                _ if part.all.is_empty() => {}
+                _ => settled.push(part),
+            }
+        }
+        settled
+    }
+}
+
+/// The class that connections have most likely gone to: the same protocol, else the most common.
+fn heir(settled: &mut [Classified], from: u8) -> Option<&mut Classified> {
+    let protocol = |code| protocol::reading(protocol::class(code)).protocol;
+    let likely = |part: &&mut Classified| {
+        let is_same = protocol(part.class) == protocol(from);
+        (is_same, part.all.connections, Reverse(part.class))
+    };
+    settled.iter_mut().max_by_key(likely)
+}
+
+#[cfg(test)]
+mod tests;

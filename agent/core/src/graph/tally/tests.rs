@@ -1,0 +1,166 @@
+//! Tests of counting and settling.
+
+use super::*;
+use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, Role};
+use proptest::prelude::*;
+
+fn half(role: Role, class: Class, counters: EdgeCounters) -> Half {
+    let key = EdgeKey {
+        cgroup: 1,
+        netns: 1,
+        peer_cgroup: 0,
+        peer_netns: 0,
+        name: 1,
+        peer_name: 0,
+        remote: [0; 4],
+        port: 80,
+        asked_port: 0,
+        role: role as u8,
+        transport: 6,
+        class: class as u8,
+        verdict: 0,
+    };
+    Half { key, counters }
+}
+
+fn tally(connections: u64, refused: u64, sent_bytes: u64) -> Tally {
+    let counters =
+        EdgeCounters { opened: connections, refused, sent_bytes, ..EdgeCounters::default() };
+    Tally::new(&half(Role::Client, Class::Pending, counters))
+}
+
+fn classes(counts: &[(Class, Tally)]) -> Classes {
+    Classes(counts.iter().map(|(class, tally)| (*class as u8, *tally)).collect())
+}
+
+/// Settles `counts` and compares class, connections, of those pending, failures and bytes.
+fn check(counts: &[(Class, Tally)], expect: &[(Class, u64, u64, u64, u64)]) {
+    let settled: Vec<_> = classes(counts)
+        .settle()
+        .iter()
+        .map(|part| {
+            (
+                part.class,
+                part.all.connections,
+                part.pending,
+                part.all.failures(),
+                part.all.sent_bytes,
+            )
+        })
+        .collect();
+    let expect: Vec<_> =
+        expect.iter().map(|(class, a, b, c, d)| (*class as u8, *a, *b, *c, *d)).collect();
+    assert_eq!(settled, expect);
+}
+
+#[test]
+fn the_servers_numbers_are_mirrored() {
+    let counters = EdgeCounters { sent_bytes: 853, received_bytes: 79, ..EdgeCounters::default() };
+    let tally = Tally::new(&half(Role::Server, Class::Http1, counters));
+    assert_eq!((tally.sent_bytes, tally.received_bytes), (79, 853));
+}
+
+#[test]
+fn what_is_pending_belongs_to_the_only_class() {
+    use Class::{Http1, Pending};
+    check(&[(Pending, tally(3, 2, 0)), (Http1, tally(20, 0, 100))], &[(Http1, 23, 3, 2, 100)]);
+    check(&[(Pending, tally(0, 0, 0)), (Http1, tally(20, 0, 100))], &[(Http1, 20, 0, 0, 100)]);
+}
+
+#[test]
+fn what_is_pending_stays_apart_where_there_is_no_class_or_more_than_one() {
+    use Class::{Http1, Pending, Tls};
+    check(&[(Pending, tally(3, 2, 0))], &[(Pending, 3, 3, 2, 0)]);
+    check(
+        &[(Pending, tally(3, 2, 0)), (Http1, tally(1, 0, 0)), (Tls, tally(1, 0, 0))],
+        &[(Http1, 1, 0, 0, 0), (Tls, 1, 0, 0, 0), (Pending, 3, 3, 2, 0)],
+    );
+}
+
+#[test]
+fn what_counts_nothing_is_left_out() {
+    use Class::{Http1, Pending, Tls};
+    check(&[], &[]);
+    check(&[(Pending, tally(0, 0, 0))], &[]);
+    check(&[(Pending, tally(0, 0, 0)), (Tls, tally(0, 0, 0))], &[]);
+    check(
+        &[(Pending, tally(0, 0, 0)), (Http1, tally(1, 0, 0)), (Tls, tally(1, 0, 0))],
+        &[(Http1, 1, 0, 0, 0), (Tls, 1, 0, 0, 0)],
+    );
+}
+
+#[test]
+fn bytes_that_were_left_behind_follow_their_connections() {
+    use Class::{Http1, Ssh, Tls, TlsOffered, Unknown};
+    let hello = (TlsOffered, tally(0, 0, 517));
+    check(&[(Tls, tally(5, 0, 1000)), hello], &[(Tls, 5, 0, 0, 1517)]);
+    check(
+        &[(Http1, tally(50, 0, 9)), (Tls, tally(5, 0, 1000)), hello],
+        &[(Http1, 50, 0, 0, 9), (Tls, 5, 0, 0, 1517)],
+    );
+    check(
+        &[(Unknown, tally(0, 0, 21)), (Http1, tally(2, 0, 9)), (Ssh, tally(7, 0, 100))],
+        &[(Http1, 2, 0, 0, 9), (Ssh, 7, 0, 0, 121)],
+    );
+    check(&[hello], &[(TlsOffered, 0, 0, 0, 517)]);
+}
+
+#[test]
+fn a_share_is_no_more_than_there_is() {
+    let mut all = classes(&[(Class::Http1, tally(10, 0, 100))]);
+    let one = all.take(&classes(&[(Class::Http1, tally(7, 0, 80)), (Class::Tls, tally(1, 0, 1))]));
+    let other = all.take(&classes(&[(Class::Http1, tally(5, 0, 10))]));
+    assert_eq!(one, classes(&[(Class::Http1, tally(7, 0, 80))]));
+    assert_eq!(other, classes(&[(Class::Http1, Tally { open: 3, ..tally(3, 0, 10) })]));
+    assert_eq!(all, classes(&[(Class::Http1, tally(0, 0, 10))]));
+}
+
+#[test]
+fn a_share_leaves_no_more_open_than_there_are() {
+    let check = |there: (u64, u64), wanted: (u64, u64), taken: (u64, u64), left: (u64, u64)| {
+        let make = |(connections, open)| Tally { open, ..tally(connections, 0, 0) };
+        let mut all = make(there);
+        let share = all.take(&make(wanted));
+        assert_eq!((share, all), (make(taken), make(left)));
+    };
+    check((10, 4), (6, 1), (6, 1), (4, 3));
+    check((3, 2), (3, 0), (3, 2), (0, 0));
+    check((3, 2), (5, 5), (3, 2), (0, 0));
+    check((3, 0), (2, 2), (2, 0), (1, 0));
+    check((3, 3), (1, 0), (1, 1), (2, 2));
+}
+
+#[test]
+fn sums_stay_where_they_are_when_they_are_full() {
+    let mut sum = tally(u64::MAX, 1, 1);
+    sum.add(&tally(2, 3, 4));
+    assert_eq!((sum.connections, sum.refused, sum.sent_bytes), (u64::MAX, 4, 5));
+}
+
+fn any_classes() -> impl Strategy<Value = Classes> {
+    let counts = (0_u64..4, 0_u64..3, 0_u64..100).prop_map(|(a, b, c)| tally(a, b, c));
+    proptest::collection::btree_map(0_u8..7, counts, 0..7).prop_map(Classes)
+}
+
+fn total<'a>(tallies: impl Iterator<Item = &'a Tally>) -> [u64; 7] {
+    tallies.fold([0; 7], |sum, tally| {
+        let counts = tally.counts();
+        core::array::from_fn(|i| sum[i] + counts[i])
+    })
+}
+
+proptest! {
+    #[test]
+    fn settling_makes_and_loses_nothing(classes in any_classes()) {
+        let settled = classes.settle();
+        prop_assert_eq!(total(settled.iter().map(|part| &part.all)), total(classes.0.values()));
+        prop_assert!(settled.iter().all(|part| part.pending <= part.all.connections));
+    }
+
+    #[test]
+    fn dealing_out_makes_and_loses_nothing(mut all in any_classes(), wanted in any_classes()) {
+        let before = total(all.0.values());
+        let taken = all.take(&wanted);
+        prop_assert_eq!(total(taken.0.values().chain(all.0.values())), before);
+    }
+}

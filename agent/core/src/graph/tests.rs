@@ -1,0 +1,576 @@
+//! Tests of joining, naming and adding up.
+
+use super::*;
+use crate::flow::{self, Endpoint};
+use crate::identity::{self, MatchedBy, Process};
+use alloc::vec;
+use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, Role};
+use proptest::prelude::*;
+
+const CLOCK: Clock = Clock { unix_minus_boot_ns: 1_700_000_000_000_000_000 };
+
+const CURL: Endpoint = Endpoint { cgroup: 10, netns: 1, name: 100 };
+const WGET: Endpoint = Endpoint { cgroup: 10, netns: 1, name: 101 };
+const NGINX: Endpoint = Endpoint { cgroup: 20, netns: 1, name: 200 };
+/// Another process of the same unit.
+const NGINX_WORKER: Endpoint = Endpoint { cgroup: 20, netns: 1, name: 201 };
+const HAPROXY: Endpoint = Endpoint { cgroup: 30, netns: 1, name: 300 };
+
+const HERE: &str = "192.0.2.1";
+const THERE: &str = "198.51.100.9";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn directory() -> Directory {
+    let mut directory = Directory::new(100);
+    let process = |name: &str| Process { name: name.into(), exe: None, alive: true };
+    for (endpoint, path, name) in [
+        (CURL, "/", "curl"),
+        (WGET, "/", "wget"),
+        (NGINX, "/system.slice/nginx.service", "nginx"),
+        (NGINX_WORKER, "/system.slice/nginx.service", "worker"),
+        (HAPROXY, "/system.slice/haproxy.service", "haproxy"),
+    ] {
+        directory.insert(endpoint, identity::local(Some(path), None, &process(name), "host-a"));
+    }
+    directory
+}
+
+/// Counters of connections that have all ended, each end's first seen at 1 s and last at 2 s.
+fn counters(opened: u64, sent_bytes: u64, received_bytes: u64) -> EdgeCounters {
+    EdgeCounters {
+        opened,
+        closed: opened,
+        sent_bytes,
+        received_bytes,
+        first_ns: 1_000_000_000,
+        last_ns: 2_000_000_000,
+        local: flow::address(ip(HERE)),
+        ..EdgeCounters::default()
+    }
+}
+
+fn client(own: Endpoint, asked: &str, port: u16, class: Class, counters: EdgeCounters) -> Half {
+    let key = EdgeKey {
+        cgroup: own.cgroup,
+        netns: own.netns,
+        peer_cgroup: 0,
+        peer_netns: 0,
+        name: own.name,
+        peer_name: 0,
+        remote: flow::address(ip(asked)),
+        port,
+        asked_port: 0,
+        role: Role::Client as u8,
+        transport: 6,
+        class: class as u8,
+        verdict: 0,
+    };
+    Half { key, counters }
+}
+
+fn server(own: Endpoint, from: &str, port: u16, class: Class, counters: EdgeCounters) -> Half {
+    let mut half = client(own, from, port, class, counters);
+    half.key.role = Role::Server as u8;
+    half
+}
+
+/// A server half whose client is on this host and asked for `asked` and `asked_port`.
+fn paired(own: Endpoint, peer: Endpoint, (asked, asked_port): (&str, u16), half: Half) -> Half {
+    let key = EdgeKey {
+        cgroup: own.cgroup,
+        name: own.name,
+        peer_cgroup: peer.cgroup,
+        peer_netns: peer.netns,
+        peer_name: peer.name,
+        remote: flow::address(ip(asked)),
+        asked_port,
+        role: Role::Server as u8,
+        ..half.key
+    };
+    Half { key, ..half }
+}
+
+/// The server's half of the same connections, at the address that the client asked for.
+fn mirror(half: &Half, own: Endpoint, port: u16) -> Half {
+    let asked = alloc::string::ToString::to_string(&flow::ip(&half.key.remote));
+    let counters = EdgeCounters {
+        sent_bytes: half.counters.received_bytes,
+        received_bytes: half.counters.sent_bytes,
+        local: half.key.remote,
+        ..half.counters
+    };
+    let own_key = Half { key: EdgeKey { port, ..half.key }, counters };
+    paired(own, half.own(), (&asked, half.key.port), own_key)
+}
+
+fn map(halves: &[Half]) -> Vec<Edge> {
+    edges(halves, &directory(), &CLOCK)
+}
+
+/// One line for each edge: the ends, what is spoken, connections/failures, bytes, and who says so.
+fn check(halves: &[Half], expect: &[&str]) {
+    let lines: Vec<String> = map(halves).iter().map(line).collect();
+    assert_eq!(lines, expect);
+}
+
+fn line(edge: &Edge) -> String {
+    let reporters: Vec<&str> = edge.reporters.iter().map(|r| r.name()).collect();
+    format!(
+        "{} > {}:{} {} {}/{} {}/{} {} {}",
+        edge.client.name,
+        edge.server.name,
+        edge.server_port,
+        edge.protocol,
+        edge.connections,
+        edge.failures,
+        edge.bytes_sent,
+        edge.bytes_received,
+        edge.scope.name(),
+        reporters.join("+"),
+    )
+}
+
+#[test]
+fn both_halves_are_one_edge_counted_once() {
+    let curl = client(CURL, HERE, 80, Class::Http1, counters(23, 1_817, 19_619));
+    let nginx = mirror(&curl, NGINX, 80);
+    check(&[curl, nginx], &["curl > nginx.service:80 http 23/0 1817/19619 host client+server"]);
+}
+
+#[test]
+fn the_client_is_believed_where_the_halves_differ() {
+    let curl = client(CURL, HERE, 80, Class::Http1, counters(23, 1_817, 19_619));
+    let mut nginx = mirror(&curl, NGINX, 80);
+    nginx.counters.opened = 22;
+    nginx.counters.received_bytes = 1_700;
+    check(&[nginx, curl], &["curl > nginx.service:80 http 23/0 1817/19619 host client+server"]);
+}
+
+#[test]
+fn a_half_alone_knows_the_other_end_by_address() {
+    let out = client(CURL, THERE, 443, Class::Tls, counters(5, 10, 20));
+    check(&[out], &["curl > 198.51.100.9:443 tls 5/0 10/20 outside client"]);
+    let into = server(NGINX, THERE, 80, Class::Http1, counters(7, 30, 40));
+    check(&[into], &["198.51.100.9 > nginx.service:80 http 7/0 40/30 outside server"]);
+    let edge = &map(&[into])[0];
+    assert_eq!(edge.server_address, ip(HERE), "where the client reached it");
+}
+
+#[test]
+fn a_paired_server_half_knows_its_client_even_if_the_clients_half_is_lost() {
+    let curl = client(CURL, HERE, 80, Class::Http1, counters(3, 10, 20));
+    let nginx = mirror(&curl, NGINX, 80);
+    check(&[nginx], &["curl > nginx.service:80 http 3/0 10/20 host server"]);
+}
+
+#[test]
+fn the_port_is_the_servers_own() {
+    let curl = client(CURL, "203.0.113.80", 80, Class::Http1, counters(3, 10, 20));
+    let nginx = mirror(&curl, NGINX, 8080);
+    check(&[curl, nginx], &["curl > nginx.service:8080 http 3/0 10/20 host client+server"]);
+    assert_eq!(map(&[curl, nginx])[0].server_address, ip("203.0.113.80"), "what was asked for");
+}
+
+#[test]
+fn processes_of_one_unit_are_one_server() {
+    let curl = client(CURL, HERE, 80, Class::Http1, counters(10, 100, 200));
+    let half = client(CURL, HERE, 80, Class::Http1, counters(5, 50, 100));
+    check(
+        &[curl, mirror(&half, NGINX, 80), mirror(&half, NGINX_WORKER, 80)],
+        &["curl > nginx.service:80 http 10/0 100/200 host client+server"],
+    );
+}
+
+#[test]
+fn several_servers_behind_one_address_share_the_clients_numbers() {
+    let curl = client(CURL, HERE, 80, Class::Http1, counters(10, 100, 200));
+    let nginx = client(CURL, HERE, 80, Class::Http1, counters(6, 60, 120));
+    let haproxy = client(CURL, HERE, 80, Class::Http1, counters(3, 30, 60));
+    check(
+        &[curl, mirror(&nginx, NGINX, 80), mirror(&haproxy, HAPROXY, 80)],
+        &[
+            "curl > 192.0.2.1:80 http 1/0 10/20 host client",
+            "curl > haproxy.service:80 http 3/0 30/60 host client+server",
+            "curl > nginx.service:80 http 6/0 60/120 host client+server",
+        ],
+    );
+}
+
+#[test]
+fn an_address_that_is_not_the_servers_own_may_lead_elsewhere_too() {
+    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 100, 200));
+    let here = client(CURL, "10.96.0.80", 80, Class::Http1, counters(6, 60, 120));
+    let mut failed = counters(0, 0, 0);
+    failed.refused = 3;
+    let refused = client(CURL, "10.96.0.80", 80, Class::Pending, failed);
+    check(
+        &[asked, refused, mirror(&here, NGINX, 8080)],
+        &[
+            "curl > 10.96.0.80:80 http 4/3 40/80 cluster client",
+            "curl > nginx.service:8080 http 6/0 60/120 host client+server",
+        ],
+    );
+}
+
+#[test]
+fn bytes_alone_do_not_lead_elsewhere() {
+    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 100, 200));
+    let lagging = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 90, 120));
+    check(
+        &[asked, mirror(&lagging, NGINX, 8080)],
+        &["curl > nginx.service:8080 http 10/0 100/200 host client+server"],
+    );
+}
+
+#[test]
+fn the_unspecified_address_is_the_servers_own() {
+    let asked = client(CURL, "0.0.0.0", 80, Class::Http1, counters(10, 100, 200));
+    let mut lagging = mirror(&asked, NGINX, 80);
+    lagging.counters.opened = 9;
+    lagging.counters.local = flow::address(ip("127.0.0.1"));
+    check(&[asked, lagging], &["curl > nginx.service:80 http 10/0 100/200 loopback client+server"]);
+}
+
+#[test]
+fn different_clients_are_different_edges() {
+    let [curl, wget] =
+        [CURL, WGET].map(|own| client(own, HERE, 80, Class::Http1, counters(2, 20, 40)));
+    check(
+        &[curl, wget, mirror(&curl, NGINX, 80), mirror(&wget, NGINX, 80)],
+        &[
+            "curl > nginx.service:80 http 2/0 20/40 host client+server",
+            "wget > nginx.service:80 http 2/0 20/40 host client+server",
+        ],
+    );
+}
+
+#[test]
+fn addresses_of_one_server_add_up() {
+    let v4 = client(CURL, "127.0.0.1", 80, Class::Http1, counters(2, 20, 40));
+    let v6 = client(CURL, "2001:db8::1", 80, Class::Http1, counters(3, 30, 60));
+    let halves = [v4, v6, mirror(&v4, NGINX, 80), mirror(&v6, NGINX, 80)];
+    check(&halves, &["curl > nginx.service:80 http 5/0 50/100 host client+server"]);
+    assert_eq!(map(&halves)[0].server_address, ip("2001:db8::1"), "the one that goes farther");
+}
+
+#[test]
+fn failures_belong_to_the_protocol_that_is_spoken_there() {
+    let mut failed = counters(0, 0, 0);
+    (failed.refused, failed.timed_out, failed.aborted) = (23, 5, 2);
+    let pending = client(CURL, HERE, 80, Class::Pending, failed);
+    check(&[pending], &["curl > 192.0.2.1:80 unknown 0/30 0/0 host client"]);
+    let http = client(CURL, HERE, 80, Class::Http1, counters(4, 10, 20));
+    let halves = [pending, http, mirror(&http, NGINX, 80)];
+    check(&halves, &["curl > nginx.service:80 http 4/30 10/20 host client+server"]);
+    let by_kind = FailuresByKind { refused: 23, timeout: 5, aborted: 2, denied: 0 };
+    assert_eq!(map(&halves)[0].failures_by_kind, by_kind);
+}
+
+#[test]
+fn a_connection_that_moved_is_counted_where_it_went() {
+    let mut moved = counters(23, 0, 0);
+    (moved.moved, moved.closed) = (23, 0);
+    let mut http = counters(23, 10, 20);
+    http.closed = 20;
+    let halves = [
+        client(CURL, THERE, 80, Class::Pending, moved),
+        client(CURL, THERE, 80, Class::Http1, http),
+    ];
+    check(&halves, &["curl > 198.51.100.9:80 http 23/0 10/20 outside client"]);
+    assert_eq!(map(&halves)[0].open, 3);
+}
+
+#[test]
+fn two_protocols_on_one_port_are_two_edges() {
+    let halves = [Class::Http1, Class::Tls, Class::TlsOffered, Class::Http2]
+        .map(|class| client(CURL, THERE, 443, class, counters(2, 10, 20)));
+    let edges = map(&halves);
+    let seen: Vec<_> = edges
+        .iter()
+        .map(|e| (&*e.protocol, e.protocol_version.as_deref(), e.security.name(), e.state.name()))
+        .collect();
+    let expect = [
+        ("http", Some("1"), "none", "plaintext"),
+        ("http", Some("2"), "none", "plaintext"),
+        ("tls", None, "tls", "handshake_only"),
+        ("tls", None, "tls", "unknown"),
+    ];
+    assert_eq!(seen, expect);
+}
+
+#[test]
+fn evidence_says_on_how_many_connections_it_rests() {
+    let check = |halves: &[Half], what: &str, shown, of, confidence| {
+        let edge = map(halves).remove(0);
+        let expect = Evidence { what: String::from(what).into(), connections: shown, of };
+        assert_eq!((edge.evidence, edge.confidence), (expect, confidence));
+    };
+    let half = |class, opened| client(CURL, THERE, 80, class, counters(opened, 0, 0));
+    let (pending, http) = (half(Class::Pending, 3), half(Class::Http1, 20));
+    let unknown = half(Class::Unknown, 4);
+    check(&[http], "HTTP/1 request or status line", 20, 20, Confidence::High);
+    check(&[pending, http], "HTTP/1 request or status line", 20, 23, Confidence::Medium);
+    check(&[pending], "no payload yet", 3, 3, Confidence::Low);
+    check(&[pending, unknown], "first bytes fit no rule", 4, 7, Confidence::Low);
+}
+
+#[test]
+fn what_reads_alike_is_one_edge_wherever_it_comes_from() {
+    let one = client(CURL, HERE, 80, Class::Pending, counters(1, 0, 0));
+    let other = client(CURL, "192.0.2.2", 80, Class::Unknown, counters(2, 10, 20));
+    check(
+        &[one, other, mirror(&one, NGINX, 80), mirror(&other, NGINX, 80)],
+        &["curl > nginx.service:80 unknown 3/0 10/20 host client+server"],
+    );
+}
+
+#[test]
+fn scopes() {
+    let check =
+        |remote: &str, expect| assert_eq!(Scope::between(ip(HERE), ip(remote)), expect, "{remote}");
+    for loopback in ["127.0.0.1", "127.8.9.10", "::1", "0.0.0.0", "::"] {
+        check(loopback, Scope::Loopback);
+    }
+    check(HERE, Scope::Host);
+    for private in [
+        "10.1.2.3",
+        "172.31.0.1",
+        "192.168.0.1",
+        "100.64.0.1",
+        "100.127.255.255",
+        "169.254.1.1",
+        "fd00::1",
+        "fe80::1",
+    ] {
+        check(private, Scope::Cluster);
+    }
+    for public in ["198.51.100.9", "172.32.0.1", "100.128.0.1", "2001:db8::1"] {
+        check(public, Scope::Outside);
+    }
+}
+
+#[test]
+fn loopback_stays_loopback_when_it_is_paired() {
+    let curl = client(CURL, "127.0.0.1", 80, Class::Http1, counters(1, 1, 1));
+    let halves = [curl, mirror(&curl, NGINX, 80)];
+    assert_eq!(map(&halves)[0].scope, Scope::Loopback);
+    assert_eq!(map(&halves[1..])[0].scope, Scope::Loopback);
+}
+
+#[test]
+fn times_are_the_first_and_the_last() {
+    let mut early = counters(1, 0, 0);
+    early.first_ns = 500_000_000;
+    let mut late = counters(1, 0, 0);
+    late.last_ns = 9_000_000_000;
+    let halves = [
+        client(CURL, THERE, 80, Class::Pending, early),
+        client(CURL, THERE, 80, Class::Http1, late),
+    ];
+    let edge = map(&halves).remove(0);
+    assert_eq!(
+        (edge.first_seen, edge.last_seen),
+        (CLOCK.time(500_000_000), CLOCK.time(9_000_000_000))
+    );
+}
+
+#[test]
+fn an_end_that_nobody_resolved_is_named_by_its_process() {
+    let stranger = Endpoint { cgroup: 99, netns: 1, name: 900 };
+    let mut half = client(stranger, HERE, 80, Class::Http1, counters(1, 10, 20));
+    half.counters.comm = *b"rsync\0\0\0\0\0\0\0\0\0\0\0";
+    let nginx = mirror(&half, NGINX, 80);
+    check(&[half, nginx], &["rsync > nginx.service:80 http 1/0 10/20 host client+server"]);
+    check(&[nginx], &["cgroup/99 > nginx.service:80 http 1/0 10/20 host server"]);
+}
+
+#[test]
+fn one_workload_is_one_node_however_well_it_was_recognised() {
+    let mut directory = directory();
+    let again = Endpoint { cgroup: 11, ..CURL };
+    let gone = Process { name: "curl".into(), exe: None, alive: false };
+    directory.insert(again, identity::local(None, None, &gone, "host-a"));
+    let halves = [CURL, again].map(|own| client(own, THERE, 80, Class::Http1, counters(2, 20, 40)));
+    let edges = edges(&halves, &directory, &CLOCK);
+    assert_eq!(edges.len(), 1, "{edges:?}");
+    let client = &edges[0].client;
+    assert_eq!((client.matched_by, client.confidence), (MatchedBy::Process, Confidence::Low));
+    assert_eq!(edges[0].connections, 4);
+}
+
+#[test]
+fn an_id_depends_on_who_talks_to_whom_and_how_alone() {
+    let (curl, nginx) = (identity::remote(ip(HERE)), identity::remote(ip(THERE)));
+    let id_of = |client: &Workload, server: &Workload, port, class| {
+        id(client, server, port, Transport::Tcp, &protocol::reading(class))
+    };
+    let first = id_of(&curl, &nginx, 80, Class::Http1);
+    assert_eq!(first, "e-08745942742b", "ids outlive releases: baselines hold them");
+    let owned =
+        Workload { owner: Some("shop".into()), confidence: Confidence::High, ..curl.clone() };
+    assert_eq!(first, id_of(&owned, &nginx, 80, Class::Http1));
+    let elsewhere = Workload { host: Some("host-b".into()), ..curl.clone() };
+    for other in [
+        id_of(&nginx, &curl, 80, Class::Http1),
+        id_of(&curl, &nginx, 81, Class::Http1),
+        id_of(&curl, &nginx, 80, Class::Http2),
+        id_of(&elsewhere, &nginx, 80, Class::Http1),
+    ] {
+        assert_ne!(first, other);
+    }
+}
+
+#[test]
+fn an_edge_is_written_as_the_interface_says() {
+    let curl = client(CURL, HERE, 80, Class::Http1, counters(23, 1_817, 19_619));
+    let edge = map(&[curl, mirror(&curl, NGINX, 80)]).remove(0);
+    let json: serde_json::Value = serde_json::to_value(&edge).unwrap();
+    let check = |pointer: &str, expect: serde_json::Value| {
+        assert_eq!(json.pointer(pointer), Some(&expect), "{pointer} in {json}");
+    };
+    let null = serde_json::Value::Null;
+    check("/client/name", "curl".into());
+    check("/server/kind", "unit".into());
+    check("/server_address", HERE.into());
+    check("/server_port", 80.into());
+    check("/transport", "tcp".into());
+    check("/protocol", "http".into());
+    check("/application", null.clone());
+    check("/failures_by_kind/refused", 0.into());
+    check("/rtt_seconds", null.clone());
+    check("/first_seen", "2023-11-14T22:13:21Z".into());
+    check("/last_seen", "2023-11-14T22:13:22Z".into());
+    check("/reporters", vec!["client", "server"].into());
+    check("/joined_late", false.into());
+    check("/complete", true.into());
+    check("/security", "none".into());
+    check("/state", "plaintext".into());
+    check("/upgrade", "none".into());
+    check("/link", "unknown".into());
+    check("/scope", "host".into());
+    check("/tls", null.clone());
+    check("/evidence/connections", 23.into());
+    check("/confidence", "high".into());
+    check("/verdict/decision", "allowed".into());
+    check("/verdict/rule", null);
+    check("/verdict/requirement", "none".into());
+    assert_eq!(serde_json::from_value::<Edge>(json).unwrap(), edge);
+}
+
+/// Halves as a kernel map could hold them: each key once, few enough ends that they meet often.
+fn halves() -> impl Strategy<Value = Vec<Half>> {
+    let end = prop_oneof![Just(CURL), Just(WGET), Just(NGINX), Just(NGINX_WORKER), Just(HAPROXY)];
+    let address = prop_oneof![Just(HERE), Just(THERE), Just("127.0.0.1"), Just("2001:db8::1")];
+    let port = prop_oneof![Just(80_u16), Just(443)];
+    let counts = proptest::array::uniform8(0_u64..50);
+    let half = (
+        end.clone(),
+        proptest::option::of(end),
+        address,
+        (port.clone(), port),
+        0_u8..8,
+        any::<bool>(),
+        counts,
+    )
+        .prop_map(|(own, peer, address, (port, asked_port), class, is_client, counts)| {
+            let mut half = client(own, address, port, Class::Pending, any_counters(counts));
+            half.key.class = class;
+            match (is_client, peer) {
+                (true, _) => half,
+                (false, Some(peer)) => paired(own, peer, (address, asked_port), half),
+                (false, None) => {
+                    Half { key: EdgeKey { role: Role::Server as u8, ..half.key }, ..half }
+                }
+            }
+        });
+    proptest::collection::vec(half, 0..24).prop_map(|halves| {
+        let by_key: BTreeMap<EdgeKey, Half> =
+            halves.into_iter().map(|half| (half.key, half)).collect();
+        by_key.into_values().collect()
+    })
+}
+
+fn any_counters(
+    [opened, moved, closed, sent, received, refused, timed_out, first]: [u64; 8],
+) -> EdgeCounters {
+    EdgeCounters {
+        moved: moved.min(opened),
+        closed: closed.min(opened - moved.min(opened)),
+        refused,
+        timed_out,
+        first_ns: first,
+        last_ns: first + refused,
+        ..counters(opened, sent, received)
+    }
+}
+
+/// The halves whose numbers are to be found in the edges: all clients', and those servers' that no
+/// client's half accounts for.
+fn counting(halves: &[Half]) -> Vec<Half> {
+    let asked: BTreeSet<_> = halves
+        .iter()
+        .filter(|half| half.reporter() == Reporter::Client)
+        .map(|half| (half.own(), half.key.remote, half.key.port))
+        .collect();
+    let is_accounted_for = |half: &Half| {
+        half.reporter() == Reporter::Server
+            && half
+                .peer()
+                .is_some_and(|peer| asked.contains(&(peer, half.key.remote, half.key.asked_port)))
+    };
+    halves.iter().filter(|half| !is_accounted_for(half)).copied().collect()
+}
+
+fn as_the_client_sees(half: &Half) -> [u64; 5] {
+    let (sent, received) = (half.counters.sent_bytes, half.counters.received_bytes);
+    let (sent, received) = match half.reporter() {
+        Reporter::Client => (sent, received),
+        Reporter::Server => (received, sent),
+    };
+    [half.connections(), half.open(), half.failures(), sent, received]
+}
+
+fn total(counts: impl Iterator<Item = [u64; 5]>) -> [u64; 5] {
+    counts.fold([0; 5], |sum, counts| core::array::from_fn(|i| sum[i] + counts[i]))
+}
+
+proptest! {
+    #[test]
+    fn every_count_is_in_exactly_one_edge(halves in halves()) {
+        let edges = map(&halves);
+        let found = total(edges.iter().map(|e| {
+            [e.connections, e.open, e.failures, e.bytes_sent, e.bytes_received]
+        }));
+        prop_assert_eq!(found, total(counting(&halves).iter().map(as_the_client_sees)));
+    }
+
+    #[test]
+    fn another_order_gives_the_same_bytes(
+        (halves, shuffled) in halves().prop_flat_map(|h| (Just(h.clone()), Just(h).prop_shuffle()))
+    ) {
+        let [one, other] = [halves, shuffled].map(|h| serde_json::to_string(&map(&h)).unwrap());
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn edges_stand_in_order_and_no_id_comes_twice(halves in halves()) {
+        let edges = map(&halves);
+        prop_assert!(edges.is_sorted_by(|a, b| order(a) < order(b)));
+        let ids: BTreeSet<&str> = edges.iter().map(|edge| edge.id.as_str()).collect();
+        prop_assert_eq!(ids.len(), edges.len());
+    }
+
+    #[test]
+    fn an_edge_never_claims_more_than_it_counted(halves in halves()) {
+        for edge in map(&halves) {
+            prop_assert!(edge.open <= edge.connections);
+            prop_assert!(edge.evidence.connections <= edge.evidence.of);
+            prop_assert_eq!(edge.evidence.of, edge.connections);
+            prop_assert!(edge.connections + edge.failures + edge.bytes_sent + edge.bytes_received > 0);
+            prop_assert!(!edge.reporters.is_empty());
+        }
+    }
+}

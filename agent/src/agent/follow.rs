@@ -1,0 +1,177 @@
+//! Observers: their filters in the kernel, and what is sent to each.
+
+use std::{sync::Arc, time::Instant};
+
+use ipnet::IpNet;
+use plainsight_core::{flow, identity::Workload};
+use plainsight_ebpf::abi::{Address, config::Filter};
+use tokio::sync::mpsc;
+
+use crate::{
+    discover::names::Names,
+    kernel::{FilterSlot, Kernel, KernelError},
+    serve::FlowFilter,
+};
+
+/// Lines an observer may be behind before it misses some.
+const BACKLOG: usize = 4096;
+
+/// Bits of the prefix that turns an IPv4 address into a mapped one.
+const MAPPED_BITS: u8 = 96;
+
+/// What an observer reads from: one JSON value a line.
+pub(super) type Lines = mpsc::Receiver<Arc<str>>;
+
+/// Somebody who reads connection records.
+#[derive(Debug)]
+pub(super) struct Follower {
+    filter: FlowFilter,
+    lines: mpsc::Sender<Arc<str>>,
+    installed: Vec<(Filter, FilterSlot)>,
+    missed: u64,
+}
+
+// === impl Follower ===
+
+impl Follower {
+    /// Puts the filter in force; `None` if the kernel has no room for it.
+    pub(super) fn start(
+        filter: FlowFilter,
+        kernel: &mut Kernel,
+        names: &mut Names,
+        now: Instant,
+    ) -> Result<Option<(Self, Lines)>, KernelError> {
+        let (lines, receiver) = mpsc::channel(BACKLOG);
+        let mut follower = Self { filter, lines, installed: Vec::new(), missed: 0 };
+        let complete = follower.refresh(kernel, names, now)?;
+        if !complete {
+            follower.stop(kernel)?;
+            return Ok(None);
+        }
+        Ok(Some((follower, receiver)))
+    }
+
+    /// Adds filters for cgroups of the workload that came since. False if there was no room.
+    pub(super) fn refresh(
+        &mut self,
+        kernel: &mut Kernel,
+        names: &mut Names,
+        now: Instant,
+    ) -> Result<bool, KernelError> {
+        if !self.installed.is_empty() && self.filter.workload.is_none() {
+            return Ok(true);
+        }
+        let installed = |filter: &Filter| self.installed.iter().any(|(known, _)| known == filter);
+        let mut filters = compile(&self.filter, names, now);
+        filters.retain(|filter| !installed(filter));
+        let Some(slots) = kernel.add_filters(&filters)? else { return Ok(false) };
+        self.installed.extend(filters.into_iter().zip(slots));
+        Ok(true)
+    }
+
+    /// Takes the filter out of force.
+    pub(super) fn stop(&self, kernel: &mut Kernel) -> Result<(), KernelError> {
+        let slots: Vec<FilterSlot> = self.installed.iter().map(|(_, slot)| *slot).collect();
+        kernel.remove_filters(&slots)
+    }
+
+    /// Whether nobody reads any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lines.is_closed()
+    }
+
+    /// Whether a record that the kernel marked with these filters, between these two, is wanted.
+    pub(super) fn wants(&self, marks: u32, client: &Workload, server: &Workload) -> bool {
+        let marked = self.installed.iter().any(|(_, slot)| marks & slot.bit() != 0);
+        let named = |name: &String| client.name == *name || server.name == *name;
+        marked && self.filter.workload.as_ref().is_none_or(named)
+    }
+
+    /// Sends a line, or counts it: a slow reader neither waits for nor delays anybody. Before the
+    /// next line that can be sent it is told how many it missed.
+    pub(super) fn send(&mut self, line: &Arc<str>) -> bool {
+        if self.missed > 0 && self.lines.try_send(gap(self.missed)).is_ok() {
+            self.missed = 0;
+        }
+        let sent = self.missed == 0 && self.lines.try_send(Arc::clone(line)).is_ok();
+        self.missed += u64::from(!sent);
+        sent
+    }
+}
+
+fn gap(missed: u64) -> Arc<str> {
+    serde_json::json!({ "gap": { "missed": missed } }).to_string().into()
+}
+
+/// The kernel's filters that together let through at least what was asked for.
+fn compile(filter: &FlowFilter, names: &mut Names, now: Instant) -> Vec<Filter> {
+    let (network, mask) = filter.cidr.as_ref().map_or(([0; 4], [0; 4]), network);
+    let port = filter.port.unwrap_or(0);
+    let base = Filter { port, network, mask, ..Filter::default() };
+    let Some(workload) = &filter.workload else { return vec![base] };
+    let marks = names.marks(workload, now).into_iter();
+    marks.map(|(cgroup, name)| Filter { cgroup, name, ..base }).collect()
+}
+
+/// A network as the kernel compares it: v4-mapped, in network order, host bits cleared.
+fn network(cidr: &IpNet) -> (Address, Address) {
+    let bits = match cidr {
+        IpNet::V4(_) => MAPPED_BITS + cidr.prefix_len(),
+        IpNet::V6(_) => cidr.prefix_len(),
+    };
+    let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+    let mask = flow::address(std::net::Ipv6Addr::from_bits(mask).into());
+    (flow::address(cidr.network()), mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(cidr: &str, inside: &[&str], outside: &[&str]) {
+        let (network, mask) = network(&cidr.parse().unwrap());
+        let filter = Filter { network, mask, ..Filter::default() };
+        let covers = |ip: &&str| filter.covers(&flow::address(ip.parse().unwrap()));
+        assert!(inside.iter().all(covers), "{cidr} covers all of {inside:?}");
+        assert!(!outside.iter().any(covers), "{cidr} covers none of {outside:?}");
+    }
+
+    #[test]
+    fn networks_of_both_families() {
+        check("192.0.2.0/24", &["192.0.2.0", "192.0.2.255"], &["192.0.3.0", "::c000:200"]);
+        check("192.0.2.77/25", &["192.0.2.1"], &["192.0.2.128"]);
+        check("0.0.0.0/0", &["192.0.2.1", "255.255.255.255"], &["2001:db8::1"]);
+        check("192.0.2.7/32", &["192.0.2.7"], &["192.0.2.6"]);
+        check("2001:db8::/32", &["2001:db8:ffff::1"], &["2001:db9::", "192.0.2.1"]);
+        check("::/0", &["2001:db8::1", "192.0.2.1"], &[]);
+        check("2001:db8::1/128", &["2001:db8::1"], &["2001:db8::2"]);
+    }
+
+    fn follower(lines: mpsc::Sender<Arc<str>>) -> Follower {
+        let filter = FlowFilter { port: None, cidr: None, workload: None };
+        Follower { filter, lines, installed: Vec::new(), missed: 0 }
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_how_many_it_missed() {
+        let (lines, mut receiver) = mpsc::channel(2);
+        let mut follower = follower(lines);
+        let line: Arc<str> = "{}".into();
+        let sent: Vec<bool> = (0..5).map(|_| follower.send(&line)).collect();
+        assert_eq!(sent, [true, true, false, false, false]);
+        assert_eq!(receiver.try_recv().as_deref(), Ok("{}"));
+        assert_eq!(receiver.try_recv().as_deref(), Ok("{}"));
+        assert!(follower.send(&line));
+        assert_eq!(receiver.try_recv().as_deref(), Ok(r#"{"gap":{"missed":3}}"#));
+        assert_eq!(receiver.try_recv().as_deref(), Ok("{}"));
+    }
+
+    #[test]
+    fn a_reader_that_left_is_gone() {
+        let (lines, receiver) = mpsc::channel(2);
+        let follower = follower(lines);
+        assert!(!follower.is_gone());
+        drop(receiver);
+        assert!(follower.is_gone());
+    }
+}

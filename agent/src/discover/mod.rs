@@ -1,0 +1,9 @@
+//! What the host itself says about a socket's owner: mounts, cgroups, processes.
+//!
+//! Reads files below `/proc` and the cgroup2 mount; decides nothing about traffic. Each reader is
+//! a pure parser with a thin layer of input around it, so that the parsers are tested on text.
+
+pub mod cgroup;
+pub mod mount;
+pub mod names;
+pub mod process;

@@ -1,0 +1,295 @@
+//! What the agent tells other systems about itself and the map: one [`Sample`], several encodings.
+//!
+//! A sample is plain data, taken at one moment, so that an encoding neither waits for the agent
+//! nor sees half of a change.
+
+use std::collections::BTreeMap;
+
+use plainsight_core::{
+    flow::{Reporter, Totals},
+    graph::{Edge, FailuresByKind},
+};
+use plainsight_ebpf::abi::counters::Counter;
+
+pub mod prometheus;
+
+/// What was lost, by stage and reason.
+pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// How many series edges get unless somebody says otherwise. A scrape of so many stays under 5 MB.
+pub const SERIES_LIMIT: usize = 10_000;
+
+/// Series that are set aside for each edge: four that every edge has, and one for failures, which
+/// have one for each kind that occurred.
+const SERIES_PER_ROW: usize = 5;
+
+/// The agent at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Edges, each with series of its own.
+    pub edges: EdgeRows,
+    /// The kernel's counters.
+    pub totals: Totals,
+    /// What was lost: [`lost`] of the same totals, and what the agent itself lost.
+    pub lost: Lost,
+    /// Maps in the kernel.
+    pub maps: Vec<MapFill>,
+    /// Events taken from the ring, by kind.
+    pub events_received: BTreeMap<&'static str, u64>,
+    /// By how much totals and edges differ once the map is at rest.
+    pub balance_error: u64,
+    /// Looks at the map of edges so far.
+    pub scans: Scans,
+    /// Record filters in force.
+    pub filters: u64,
+    /// What the agent's own process uses.
+    pub process: Option<ProcessUse>,
+}
+
+/// A map's size, and how much of it is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapFill {
+    /// The map's name.
+    pub name: &'static str,
+    /// Elements in it, where they can be counted; for a ring, unread bytes.
+    pub entries: Option<u64>,
+    /// Most elements it can hold; for a ring, its bytes.
+    pub capacity: u64,
+    /// Memory the kernel accounts for it.
+    pub memory_bytes: u64,
+}
+
+/// How often the map of edges was read, and how long that took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scans {
+    /// How often.
+    pub count: u64,
+    /// How long, all together.
+    pub seconds: f64,
+}
+
+/// What the agent's own process uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ProcessUse {
+    /// Memory that is resident.
+    pub resident_bytes: u64,
+    /// CPU time of all threads since it started.
+    pub cpu_seconds: f64,
+}
+
+/// Edges added up by the labels they have as series, as many as there is room for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EdgeRows {
+    /// One row for each set of labels, in their order.
+    pub rows: Vec<EdgeRow>,
+    /// What is beyond the limit, added up.
+    pub overflow: Option<Counts>,
+    /// How many sets of labels that is.
+    pub overflow_rows: u64,
+}
+
+/// The series of one set of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeRow {
+    /// The labels.
+    pub labels: EdgeLabels,
+    /// The values.
+    pub counts: Counts,
+}
+
+/// What tells the series of one edge from those of another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EdgeLabels {
+    /// The client.
+    pub client: Party,
+    /// The server.
+    pub server: Party,
+    /// The port the server listens on.
+    pub server_port: u16,
+    /// The wire protocol.
+    pub protocol: String,
+    /// What protects the payload.
+    pub security: &'static str,
+    /// `client`, `server` or `both`.
+    pub reporter: &'static str,
+}
+
+/// A workload as labels name it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Party {
+    /// Its name.
+    pub workload: String,
+    /// What sort of thing it is.
+    pub kind: &'static str,
+    /// Its namespace; empty where it has none.
+    pub namespace: String,
+}
+
+/// Values of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections established.
+    pub connections: u64,
+    /// Of those, not ended yet.
+    pub open: u64,
+    /// Payload bytes from client to server.
+    pub bytes_sent: u64,
+    /// Payload bytes from server to client.
+    pub bytes_received: u64,
+    /// Connects that failed.
+    pub failures: FailuresByKind,
+}
+
+// === impl EdgeRows ===
+
+impl EdgeRows {
+    /// Adds edges up by their labels, and what is beyond `limit` series into one row.
+    ///
+    /// Whoever was seen first keeps its series: if the busiest had them, series would come and go
+    /// from scrape to scrape, and a counter that goes is read as a restart.
+    pub fn new(edges: &[Edge], limit: usize) -> Self {
+        let mut rows = oldest_first(edges);
+        let room = limit / SERIES_PER_ROW;
+        let beyond = rows.split_off(room.min(rows.len()));
+        let mut overflow = Counts::default();
+        beyond.iter().for_each(|row| overflow.add(&row.counts));
+        let displaced = displace_failures(&mut rows, room);
+        overflow.add(&Counts { failures: displaced, ..Counts::default() });
+        rows.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Self {
+            rows,
+            overflow: (overflow != Counts::default()).then_some(overflow),
+            overflow_rows: beyond.len() as u64,
+        }
+    }
+}
+
+/// One row for each set of labels.
+fn oldest_first(edges: &[Edge]) -> Vec<EdgeRow> {
+    let mut sums = BTreeMap::new();
+    for edge in edges {
+        let (first_seen, counts) =
+            sums.entry(EdgeLabels::new(edge)).or_insert((edge.first_seen, Counts::default()));
+        *first_seen = edge.first_seen.min(*first_seen);
+        counts.add(&Counts::new(edge));
+    }
+    let mut ranked: Vec<_> = sums
+        .into_iter()
+        .map(|(labels, (first_seen, counts))| (first_seen, EdgeRow { labels, counts }))
+        .collect();
+    // A stable sort: rows first seen at the same moment stay in the order of their labels.
+    ranked.sort_by_key(|(first_seen, _)| *first_seen);
+    ranked.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Takes the failures from the rows for which `room` does not suffice, and gives their sum.
+fn displace_failures(rows: &mut [EdgeRow], mut room: usize) -> FailuresByKind {
+    let mut displaced = Counts::default();
+    for row in rows {
+        let failures = row.counts.failures;
+        match room.checked_sub(occurred(&failures).count()) {
+            Some(left) => room = left,
+            None => {
+                displaced.add(&Counts { failures, ..Counts::default() });
+                row.counts.failures = FailuresByKind::default();
+            }
+        }
+    }
+    displaced.failures
+}
+
+/// Kinds of failures that occurred, and how often.
+pub(crate) fn occurred(
+    failures: &FailuresByKind,
+) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    let FailuresByKind { refused, timeout, aborted, denied } = *failures;
+    let kinds =
+        [("refused", refused), ("timeout", timeout), ("aborted", aborted), ("denied", denied)];
+    kinds.into_iter().filter(|(_, count)| *count > 0)
+}
+
+// === impl EdgeLabels ===
+
+impl EdgeLabels {
+    fn new(edge: &Edge) -> Self {
+        let [client, server] = [&edge.client, &edge.server].map(|workload| Party {
+            workload: workload.name.clone(),
+            kind: workload.kind.name(),
+            namespace: workload.namespace.clone().unwrap_or_default(),
+        });
+        Self {
+            client,
+            server,
+            server_port: edge.server_port,
+            protocol: edge.protocol.clone().into_owned(),
+            security: edge.security.name(),
+            reporter: reporter(&edge.reporters),
+        }
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn new(edge: &Edge) -> Self {
+        Self {
+            connections: edge.connections,
+            open: edge.open,
+            bytes_sent: edge.bytes_sent,
+            bytes_received: edge.bytes_received,
+            failures: edge.failures_by_kind,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.connections, other.connections),
+            (&mut self.open, other.open),
+            (&mut self.bytes_sent, other.bytes_sent),
+            (&mut self.bytes_received, other.bytes_received),
+            (&mut self.failures.refused, other.failures.refused),
+            (&mut self.failures.timeout, other.failures.timeout),
+            (&mut self.failures.aborted, other.failures.aborted),
+            (&mut self.failures.denied, other.failures.denied),
+        ];
+        for (sum, more) in pairs {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
+/// One label for the set of reporters, so that a sum over hosts can leave out the server's view of
+/// what a client reports as well.
+fn reporter(reporters: &[Reporter]) -> &'static str {
+    match reporters {
+        [Reporter::Client] => "client",
+        [Reporter::Server] => "server",
+        _ => "both",
+    }
+}
+
+/// What the kernel half lost, by stage and reason. All reasons are there, those of which nothing
+/// was lost with 0: a series that appears only with the first loss is found by no alert.
+///
+/// Connections older than the agent are no loss of its own; they are counted apart.
+pub fn lost(totals: &Totals) -> Lost {
+    const REASONS: [(&str, &str, Counter); 8] = [
+        ("edges", "full", Counter::EdgesFull),
+        ("edges", "busy", Counter::EdgesBusy),
+        ("edges", "other", Counter::EdgesOther),
+        ("ring", "first_seen", Counter::RingFullFirstSeen),
+        ("ring", "connection", Counter::RingFullConnection),
+        ("socket", "storage", Counter::StorageFull),
+        ("socket", "callbacks", Counter::CallbacksRefused),
+        ("segment", "unreadable", Counter::SegmentsUnreadable),
+    ];
+    let mut lost = Lost::new();
+    for (stage, reason, counter) in REASONS {
+        let reasons = lost.entry(stage.to_owned()).or_default();
+        reasons.insert(reason.to_owned(), totals.get(counter));
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! Edges with hostile names and in great number, encoded and read back.
+
+use std::collections::{BTreeSet, HashSet};
+
+use plainsight_core::graph::Edge;
+use serde_json::json;
+
+use super::{
+    prometheus::{Metric, encode, parse},
+    *,
+};
+
+fn edge(client: &str, server: &str, port: u16, first_seen: &str) -> Edge {
+    let workload = |name: &str| {
+        json!({
+            "name": name, "kind": "process", "namespace": null, "service": null, "host": "here",
+            "cluster": null, "owner": null, "matched_by": "process", "confidence": "medium"
+        })
+    };
+    let edge = json!({
+        "id": "e-0", "client": workload(client), "server": workload(server),
+        "server_address": "192.0.2.1", "server_port": port, "transport": "tcp",
+        "protocol": "http", "protocol_version": "1", "application": null, "connections": 23,
+        "open": 2, "failures": 7,
+        "failures_by_kind": {"refused": 4, "timeout": 2, "aborted": 1, "denied": 0},
+        "bytes_sent": 1009, "bytes_received": 10007, "rtt_seconds": null,
+        "first_seen": first_seen, "last_seen": first_seen, "reporters": ["client", "server"],
+        "joined_late": false, "complete": true, "security": "none", "state": "plaintext",
+        "upgrade": "none", "link": "unknown", "scope": "host", "tls": null,
+        "evidence": {"what": "x", "connections": 23, "of": 23}, "confidence": "high",
+        "verdict": {"decision": "allowed", "rule": null, "requirement": "none"}
+    });
+    serde_json::from_value(edge).unwrap()
+}
+
+const DAY: &str = "2026-11-24T00:00:00Z";
+
+fn sample(edges: &[Edge], limit: usize) -> Sample {
+    let totals = Totals::new(std::array::from_fn(|i| i as u64));
+    Sample {
+        edges: EdgeRows::new(edges, limit),
+        lost: lost(&totals),
+        totals,
+        maps: vec![
+            MapFill { name: "EDGES", entries: Some(5), capacity: 7, memory_bytes: 11 },
+            MapFill { name: "EVENTS", entries: None, capacity: 13, memory_bytes: 17 },
+        ],
+        events_received: BTreeMap::from([("connection", 19), ("first_seen", 3)]),
+        scans: Scans { count: 4, seconds: 0.5 },
+        process: Some(ProcessUse { resident_bytes: 1 << 20, cpu_seconds: 1.5 }),
+        ..Sample::default()
+    }
+}
+
+fn metrics(sample: &Sample) -> Vec<Metric> {
+    parse(&encode(sample).unwrap()).unwrap()
+}
+
+fn value(metrics: &[Metric], name: &str, label: (&str, &str)) -> f64 {
+    let found: Vec<_> = metrics
+        .iter()
+        .filter(|metric| metric.name == name)
+        .filter(|metric| label.0.is_empty() || metric.label(label.0) == label.1)
+        .collect();
+    let [one] = found.as_slice() else { panic!("{name} {label:?}: {found:?}") };
+    one.value
+}
+
+#[test]
+fn every_value_is_exported() {
+    let metrics = metrics(&sample(&[edge("curl", "nginx", 8080, DAY)], SERIES_LIMIT));
+    let check = |name: &str, label: (&str, &str), expect: f64| {
+        assert_eq!(value(&metrics, name, label), expect, "{name} {label:?}");
+    };
+    let all = ("", "");
+    check("plainsight_edge_connections_total", all, 23.0);
+    check("plainsight_edge_open_connections", all, 2.0);
+    check("plainsight_edge_bytes_total", ("direction", "sent"), 1009.0);
+    check("plainsight_edge_bytes_total", ("direction", "received"), 10_007.0);
+    check("plainsight_edge_failures_total", ("kind", "refused"), 4.0);
+    check("plainsight_edge_failures_total", ("kind", "timeout"), 2.0);
+    check("plainsight_edge_failures_total", ("kind", "aborted"), 1.0);
+    check("plainsight_series_overflow_total", all, 0.0);
+    check("plainsight_connections_opened_total", all, 0.0);
+    check("plainsight_connections_closed_total", all, 1.0);
+    check("plainsight_connections_failed_total", all, 2.0);
+    check("plainsight_connections_paired_total", all, 24.0);
+    check("plainsight_tcp_bytes_total", ("direction", "received"), 4.0);
+    check("plainsight_udp_datagrams_total", ("direction", "sent"), 19.0);
+    check("plainsight_udp_bytes_total", ("direction", "received"), 22.0);
+    check("plainsight_segments_older_total", all, 17.0);
+    check("plainsight_records_wanted_total", all, 15.0);
+    check("plainsight_events_received_total", ("kind", "connection"), 19.0);
+    check("plainsight_lost_total", ("reason", "full"), 5.0);
+    check("plainsight_lost_total", ("reason", "unreadable"), 18.0);
+    check("plainsight_balance_error", all, 0.0);
+    check("plainsight_record_filters", all, 0.0);
+    check("plainsight_map_entries", all, 5.0);
+    check("plainsight_map_capacity", ("map", "EVENTS"), 13.0);
+    check("plainsight_map_memory_bytes", ("map", "EDGES"), 11.0);
+    check("plainsight_scan_duration_seconds_sum", all, 0.5);
+    check("plainsight_scan_duration_seconds_count", all, 4.0);
+    check("plainsight_build_info", ("version", env!("CARGO_PKG_VERSION")), 1.0);
+    check("process_resident_memory_bytes", all, 1_048_576.0);
+    check("process_cpu_seconds_total", all, 1.5);
+}
+
+#[test]
+fn edges_are_told_apart_by_their_labels() {
+    let metrics = metrics(&sample(&[edge("curl", "nginx", 8080, DAY)], SERIES_LIMIT));
+    let name = "plainsight_edge_connections_total";
+    let edge = metrics.iter().find(|metric| metric.name == name).unwrap();
+    let labels: Vec<_> = edge.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    assert_eq!(
+        labels,
+        [
+            ("client_workload", "curl"),
+            ("client_kind", "process"),
+            ("client_namespace", ""),
+            ("server_workload", "nginx"),
+            ("server_kind", "process"),
+            ("server_namespace", ""),
+            ("protocol", "http"),
+            ("security", "none"),
+            ("reporter", "both"),
+            ("server_port", "8080"),
+        ]
+    );
+}
+
+#[test]
+fn names_are_data() {
+    let hostile = [
+        "a\"} 1\nplainsight_lost_total{stage=\"x",
+        "back\\slash\\",
+        "\\n is not a newline",
+        "new\nline",
+        "\u{1b}[2J\u{7}",
+        "carriage\rreturn",
+        "{}=,#",
+        "名前 \u{202e}",
+        "",
+    ];
+    let edges: Vec<Edge> = hostile.iter().map(|name| edge(name, "nginx", 80, DAY)).collect();
+    let metrics = metrics(&sample(&edges, SERIES_LIMIT));
+    let clients: BTreeSet<&str> = metrics
+        .iter()
+        .filter(|metric| metric.name == "plainsight_edge_connections_total")
+        .map(|metric| metric.label("client_workload"))
+        .collect();
+    assert_eq!(clients, BTreeSet::from(hostile));
+    assert_eq!(metrics.iter().filter(|m| m.name == "plainsight_lost_total").count(), 8);
+}
+
+#[test]
+fn no_series_is_there_twice() {
+    let edges: Vec<Edge> = (1..50).map(|port| edge("curl", "nginx", port % 7 + 1, DAY)).collect();
+    let metrics = metrics(&sample(&edges, 25));
+    let mut seen = HashSet::new();
+    for metric in &metrics {
+        assert!(seen.insert(format!("{}{:?}", metric.name, metric.labels)), "{metric:?}");
+    }
+}
+
+#[test]
+fn edges_with_equal_labels_add_up() {
+    let rows = EdgeRows::new(&[edge("a", "b", 1, DAY), edge("a", "b", 1, DAY)], SERIES_LIMIT).rows;
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].counts.connections, rows[0].counts.failures.refused), (46, 8));
+}
+
+#[test]
+fn beyond_the_limit_only_the_sum_is_kept() {
+    // The later an edge, the earlier its name, so that age and not the name must decide.
+    let edges: Vec<Edge> = (0..30)
+        .map(|i| {
+            edge(
+                &format!("client-{:02}", 29 - i),
+                "nginx",
+                80,
+                &format!("2026-11-24T00:00:{i:02}Z"),
+            )
+        })
+        .collect();
+    let limited = EdgeRows::new(&edges, 39);
+    assert_eq!((limited.rows.len(), limited.overflow_rows), (7, 23));
+    assert_eq!(limited.rows[0].labels.client.workload, "client-23");
+    assert_eq!(limited.overflow.unwrap().connections, 23 * 23);
+    let metrics = metrics(&sample(&edges, 39));
+    let other = ("client_workload", "(other)");
+    assert_eq!(value(&metrics, "plainsight_edge_connections_total", other), 529.0);
+    assert_eq!(value(&metrics, "plainsight_series_overflow_total", ("", "")), 23.0);
+    let total: f64 = metrics
+        .iter()
+        .filter(|metric| metric.name == "plainsight_edge_connections_total")
+        .map(|metric| metric.value)
+        .sum();
+    assert_eq!(total, f64::from(30 * 23), "nothing is left out");
+}
+
+#[test]
+fn a_large_map_stays_within_a_scrape() {
+    let edges: Vec<Edge> = (0..SERIES_LIMIT)
+        .map(|i| edge(&format!("a-client-with-a-long-name-{i}.service"), "nginx.service", 443, DAY))
+        .collect();
+    let text = encode(&sample(&edges, SERIES_LIMIT)).unwrap();
+    assert!(text.len() < 5_000_000, "{} bytes", text.len());
+    let metrics = parse(&text).unwrap();
+    let of_edges = metrics.iter().filter(|metric| metric.name.starts_with("plainsight_edge_"));
+    let (overflow, own): (Vec<&Metric>, Vec<&Metric>) =
+        of_edges.partition(|metric| metric.label("client_workload") == "(other)");
+    assert!(own.len() <= SERIES_LIMIT, "{}", own.len());
+    assert_eq!(overflow.len(), 7, "{overflow:?}");
+    let refused = metrics.iter().filter(|metric| metric.label("kind") == "refused");
+    assert_eq!(refused.map(|metric| metric.value).sum::<f64>(), 4.0 * SERIES_LIMIT as f64);
+}
+
+#[test]
+fn the_order_of_edges_does_not_matter() {
+    let mut edges: Vec<Edge> = (0..9).map(|i| edge(&format!("c{i}"), "nginx", 80, DAY)).collect();
+    let text = encode(&sample(&edges, 25)).unwrap();
+    edges.reverse();
+    assert_eq!(encode(&sample(&edges, 25)).unwrap(), text);
+}
+
+#[test]
+fn an_agent_that_has_seen_nothing_has_metrics() {
+    let text = encode(&Sample::default()).unwrap();
+    assert!(text.contains("plainsight_balance_error 0\n"), "{text}");
+    parse(&text).unwrap();
+}
+
+#[test]
+fn every_loss_has_a_series_before_it_happens() {
+    let lost = lost(&Totals::default());
+    let stages: Vec<&str> = lost.keys().map(String::as_str).collect();
+    assert_eq!(stages, ["edges", "ring", "segment", "socket"]);
+    assert_eq!(lost.values().flat_map(BTreeMap::values).sum::<u64>(), 0);
+}
+
+#[test]
+fn what_is_not_of_the_format_is_an_error() {
+    for line in [
+        "a",
+        "a{} ",
+        "a{b} 1",
+        "a{b=\"c} 1",
+        "a{b=\"c\"d=\"e\"} 1",
+        "1a 1",
+        "a{b=\"\\t\"} 1",
+        "a  1",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    let parsed = parse("# HELP a b\n\na{b=\"c\\n\",d=\"\\\\\\\"\"} 1.5\n").unwrap();
+    assert_eq!(parsed[0].label("b"), "c\n");
+    assert_eq!((parsed[0].label("d"), parsed[0].value), ("\\\"", 1.5));
+}

@@ -1,0 +1,121 @@
+//! From the object that was built in, to maps and programs in the kernel.
+
+use aya::{
+    Ebpf, EbpfLoader, include_bytes_aligned,
+    maps::{Array, MapData, PerCpuArray},
+    programs::Program,
+};
+use plainsight_ebpf::abi::config::{Config, Filter};
+
+use super::{KernelError, tables::EdgeTable};
+
+/// Sizes that are fixed when maps are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Most edges the kernel counts at once.
+    pub max_edges: u32,
+    /// Bytes of the event ring: a power of two, and whole pages.
+    pub ring_bytes: u32,
+}
+
+/// Everything of ours in the kernel. Dropping it takes everything out.
+pub struct Kernel {
+    pub(super) ebpf: Ebpf,
+    pub(super) edges: EdgeTable,
+    pub(super) counters: PerCpuArray<MapData, u64>,
+    pub(super) config: Array<MapData, Config>,
+    pub(super) filters: Array<MapData, Filter>,
+    pub(super) settings: Config,
+    process_names: bool,
+}
+
+/// Every program, in the order in which they are attached: an end of a connection must not be
+/// noticed before its start could be.
+pub(super) const PROGRAMS: [&str; 8] = [
+    "sock_release",
+    "cgroup_skb_ingress",
+    "cgroup_skb_egress",
+    "sock_ops",
+    "post_bind4",
+    "post_bind6",
+    "connect4",
+    "connect6",
+];
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plainsight-ebpf"));
+
+// === impl Kernel ===
+
+impl Kernel {
+    /// Makes the maps and loads the programs. Nothing is attached yet.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses a map or a program.
+    pub fn load(options: &Options) -> Result<Self, KernelError> {
+        // Newer kernels lend the helper for a process's name only with CAP_PERFMON.
+        Self::try_load(options, true).or_else(|error| match error {
+            KernelError::Program { .. } => Self::try_load(options, false).map_err(|_| error),
+            _ => Err(error),
+        })
+    }
+
+    fn try_load(options: &Options, process_names: bool) -> Result<Self, KernelError> {
+        let names = u8::from(process_names);
+        let mut ebpf = EbpfLoader::new()
+            .override_global("NAMES", &names, true)
+            .map_max_entries("EDGES", options.max_edges)
+            .map_max_entries("EVENTS", options.ring_bytes)
+            .load(OBJECT)?;
+        for name in PROGRAMS {
+            let program = ebpf.program_mut(name).ok_or(KernelError::Missing(name))?;
+            load(program).map_err(|refusal| KernelError::Program { name, refusal })?;
+        }
+        Ok(Self {
+            edges: EdgeTable::new(take(&mut ebpf, "EDGES")?, options.max_edges)?,
+            counters: table(&mut ebpf, "COUNTERS")?,
+            config: table(&mut ebpf, "CONFIG")?,
+            filters: table(&mut ebpf, "FILTERS")?,
+            settings: Config::default(),
+            process_names,
+            ebpf,
+        })
+    }
+
+    /// Whether the programs read process names. Without them, workloads that share a cgroup
+    /// cannot be told apart.
+    #[must_use]
+    pub const fn reads_process_names(&self) -> bool {
+        self.process_names
+    }
+
+    /// The size of the object in bytes, and its FNV-1a hash: what `version` shows.
+    #[must_use]
+    pub fn object() -> (usize, u64) {
+        let hash = OBJECT.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        (OBJECT.len(), hash)
+    }
+}
+
+fn load(program: &mut Program) -> Result<(), aya::programs::ProgramError> {
+    match program {
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSock(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::SockOps(program) => program.load(),
+        _ => Err(aya::programs::ProgramError::UnexpectedProgramType),
+    }
+}
+
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, KernelError> {
+    ebpf.take_map(name).ok_or(KernelError::Missing(name))
+}
+
+fn table<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, KernelError>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    T::try_from(take(ebpf, name)?).map_err(|refusal| KernelError::Map { name, refusal })
+}

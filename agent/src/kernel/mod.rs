@@ -1,0 +1,19 @@
+//! The kernel side, as the agent holds it: programs, links and maps. The only room that knows aya.
+//!
+//! Nothing is pinned: when the last descriptor closes, by `drop` or by the death of the process,
+//! the kernel takes everything out.
+
+mod attach;
+mod batch;
+mod error;
+mod leave;
+mod load;
+mod tables;
+mod usage;
+
+/// What may be read from the kernel's bytes as it stands.
+pub use aya::Pod;
+pub use error::KernelError;
+pub use load::{Kernel, Options};
+pub use tables::{FilterSlot, Ring};
+pub use usage::{MapUsage, ProgramUsage};

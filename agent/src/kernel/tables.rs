@@ -1,0 +1,204 @@
+//! What the agent reads from maps, and the two it writes.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+};
+
+use aya::maps::{HashMap, IterableMap as _, Map, MapData, RingBuf};
+use plainsight_ebpf::abi::{
+    config::{FILTER_SLOTS, Filter},
+    counters::Counter,
+    edge::{EdgeCounters, EdgeKey},
+};
+
+use super::{Kernel, KernelError, batch::Batch, load::take};
+
+/// Elements a call: larger batches gain nothing, smaller ones cost a third more.
+const BATCH: usize = 4096;
+
+/// The edge map with room to read it.
+pub(super) struct EdgeTable {
+    map: HashMap<MapData, EdgeKey, EdgeCounters>,
+    batch: Batch<EdgeKey, EdgeCounters>,
+}
+
+/// A record filter in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FilterSlot(u32);
+
+/// The event ring.
+pub struct Ring(RingBuf<MapData>);
+
+// === impl EdgeTable ===
+
+impl EdgeTable {
+    pub(super) fn new(map: Map, capacity: u32) -> Result<Self, KernelError> {
+        let map = HashMap::try_from(map)
+            .map_err(|refusal| KernelError::Map { name: "EDGES", refusal })?;
+        let size = BATCH.min(capacity as usize).max(1);
+        let batch = Batch::new(size, EMPTY_KEY, EdgeCounters::default());
+        Ok(Self { map, batch })
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.map.map().fd().as_fd().as_raw_fd()
+    }
+}
+
+// === impl FilterSlot ===
+
+impl FilterSlot {
+    /// The bit that stands for this slot in a record.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self.0
+    }
+}
+
+// === impl Ring ===
+
+impl Ring {
+    /// The next event's bytes, handed to `read`; false when there is none.
+    pub fn next(&mut self, read: impl FnOnce(&[u8])) -> bool {
+        self.0.next().map(|event| read(&event)).is_some()
+    }
+
+    /// A descriptor of its own that is readable when an event woke its reader.
+    ///
+    /// # Errors
+    ///
+    /// If no descriptor is to be had.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the descriptor is the ring's and lives as long as this borrow.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }.try_clone_to_owned()
+    }
+}
+
+// === impl Kernel ===
+
+impl Kernel {
+    /// The event ring; it can be taken once.
+    ///
+    /// # Errors
+    ///
+    /// If it was taken already.
+    pub fn take_ring(&mut self) -> Result<Ring, KernelError> {
+        let map = take(&mut self.ebpf, "EVENTS")?;
+        RingBuf::try_from(map)
+            .map(Ring)
+            .map_err(|refusal| KernelError::Map { name: "EVENTS", refusal })
+    }
+
+    /// Starts a new epoch: every live connection adds its counts at its next segment.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the update.
+    pub fn next_epoch(&mut self) -> Result<(), KernelError> {
+        self.settings.epoch = self.settings.epoch.wrapping_add(1);
+        self.configure()
+    }
+
+    /// Calls `each` for every edge.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the read.
+    pub fn read_edges(
+        &mut self,
+        each: impl FnMut(&EdgeKey, &EdgeCounters),
+    ) -> Result<(), KernelError> {
+        let EdgeTable { map, batch } = &mut self.edges;
+        batch
+            .read(map.map().fd().as_fd(), each)
+            .map_err(|refusal| KernelError::Read { name: "EDGES", refusal })
+    }
+
+    /// A total over all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the read.
+    pub fn total(&self, counter: u32) -> Result<u64, KernelError> {
+        let values = self
+            .counters
+            .get(&counter, 0)
+            .map_err(|refusal| KernelError::Map { name: "COUNTERS", refusal })?;
+        Ok(values.iter().fold(0, |sum, value| sum.wrapping_add(*value)))
+    }
+
+    /// All totals, in the order of [`Counter`].
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the read.
+    pub fn totals(&self) -> Result<Vec<u64>, KernelError> {
+        (0..Counter::COUNT).map(|counter| self.total(counter)).collect()
+    }
+
+    /// Puts filters in force, all at once; `None` if there are not enough free slots.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the update.
+    pub fn add_filters(
+        &mut self,
+        filters: &[Filter],
+    ) -> Result<Option<Vec<FilterSlot>>, KernelError> {
+        let free = (0..FILTER_SLOTS as u32).filter(|slot| self.settings.filters & (1 << slot) == 0);
+        let slots: Vec<FilterSlot> = free.take(filters.len()).map(FilterSlot).collect();
+        if slots.len() < filters.len() {
+            return Ok(None);
+        }
+        for (slot, filter) in slots.iter().zip(filters) {
+            self.filters
+                .set(slot.0, Filter { bit: slot.bit(), ..*filter }, 0)
+                .map_err(|refusal| KernelError::Map { name: "FILTERS", refusal })?;
+            self.settings.filters |= slot.bit();
+        }
+        self.configure()?;
+        Ok(Some(slots))
+    }
+
+    /// Ends filters.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the update.
+    pub fn remove_filters(&mut self, slots: &[FilterSlot]) -> Result<(), KernelError> {
+        for slot in slots {
+            self.settings.filters &= !slot.bit();
+        }
+        self.configure()
+    }
+
+    /// How many filter slots are in force.
+    #[must_use]
+    pub fn filters_in_force(&self) -> u32 {
+        self.settings.filters.count_ones()
+    }
+
+    fn configure(&mut self) -> Result<(), KernelError> {
+        self.config
+            .set(0, self.settings, 0)
+            .map_err(|refusal| KernelError::Map { name: "CONFIG", refusal })
+    }
+}
+
+/// What fills the room for keys before the first read.
+const EMPTY_KEY: EdgeKey = EdgeKey {
+    cgroup: 0,
+    netns: 0,
+    peer_cgroup: 0,
+    peer_netns: 0,
+    name: 0,
+    peer_name: 0,
+    remote: [0; 4],
+    port: 0,
+    asked_port: 0,
+    role: 0,
+    transport: 0,
+    class: 0,
+    verdict: 0,
+};

@@ -1,0 +1,131 @@
+//! The agent's HTTP side: read-only, on a loopback address.
+//!
+//! What is served comes from a [`Source`]; nothing here knows where it has it from. A browser can
+//! be led to any local port, so the Host header must name this server, nothing is shared across
+//! origins, and content types are not guessed. Clients can be slow or many: connections are
+//! limited, each carries one request, and its head must arrive in time.
+
+mod api;
+mod connection;
+mod follow;
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use plainsight_core::graph::Edge;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+pub use api::router;
+
+/// How many connections are served at a time; more wait to be accepted.
+pub const CONNECTIONS: usize = 64;
+
+/// How long answers under way may take once the agent stops.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// What was lost, by stage and reason.
+pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// The map at one moment: what `GET /api/v1/edges` gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The edges, in their own order.
+    pub edges: Vec<Edge>,
+    /// Whether nothing was lost that would be on an edge.
+    pub complete: bool,
+    /// What was lost, by stage and reason.
+    pub lost: Lost,
+    /// The moment.
+    pub taken_at: Timestamp,
+}
+
+/// Whether the agent works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it does anything at all; if not, it should be restarted.
+    pub alive: bool,
+    /// Whether it sees connections now.
+    pub ready: bool,
+    /// The reason, for people.
+    pub why: String,
+}
+
+/// Which connections somebody follows: all that is set must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FlowFilter {
+    /// The server's port.
+    pub port: Option<u16>,
+    /// A network that one end's address lies in.
+    pub cidr: Option<IpNet>,
+    /// The name of a workload at one end.
+    pub workload: Option<String>,
+}
+
+/// Why connections cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FollowError {
+    /// All filters that the kernel can hold are taken.
+    #[error("all {0} filters are in use: end another `plainsight observe` and try again")]
+    NoSlot(usize),
+    /// No workload has the name.
+    #[error("no workload {0:?} has been seen on this host: see `plainsight map` for their names")]
+    UnknownWorkload(String),
+    /// The filter cannot be put into the kernel.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Where answers come from. Every method is called often and must not wait.
+pub trait Source: Send + Sync + 'static {
+    /// The map as it was last read.
+    fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// The latest records, oldest first, each one JSON value.
+    fn recent(&self) -> Vec<Arc<str>>;
+
+    /// Follows connections from now on: one JSON value for each. It ends when the sender is
+    /// dropped; dropping the receiver takes the filter out of the kernel.
+    fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Arc<str>>, FollowError>;
+
+    /// Metrics as text, and their content type.
+    fn metrics(&self) -> anyhow::Result<(&'static str, String)>;
+
+    /// Whether the agent works.
+    fn health(&self) -> Health;
+}
+
+/// Serves `source` on `listener` until `shutdown`, then ends followed streams, gives answers under
+/// way a moment, and returns.
+pub async fn serve(
+    listener: TcpListener,
+    source: Arc<dyn Source>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let router = router(source, listener.local_addr()?.port(), stopped.clone());
+    let listener = connection::Limited::new(listener, CONNECTIONS);
+    let serving = axum::serve(listener, router).with_graceful_shutdown(until(stopped));
+    let serving = async { serving.await };
+    tokio::pin!(serving);
+    tokio::select! {
+        result = &mut serving => return result,
+        () = shutdown => {}
+    }
+    stop.send_replace(true);
+    // Whoever is not done by then is cut off: the agent's end does not wait for a slow reader.
+    timeout(LAST_ANSWERS, serving).await.unwrap_or(Ok(()))
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is as good a reason to stop.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+#[cfg(test)]
+mod tests;

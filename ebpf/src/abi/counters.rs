@@ -1,0 +1,62 @@
+//! Per-CPU totals: the balance, and one counter for everything that can be lost.
+
+/// Index into the COUNTERS array. Each CPU has its own copy; the agent adds them up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Counter {
+    /// Connections established, both ends counted.
+    Opened = 0,
+    /// Connections that had been established and ended.
+    Closed = 1,
+    /// Connects that failed.
+    Failed = 2,
+    /// Payload bytes sent that were taken from sockets, wherever they went from there.
+    SentBytes = 3,
+    /// Payload bytes received, likewise.
+    ReceivedBytes = 4,
+    /// Edge updates refused because the map was full.
+    EdgesFull = 5,
+    /// Edge updates refused because the map's bucket was busy.
+    EdgesBusy = 6,
+    /// Edge updates refused for another reason.
+    EdgesOther = 7,
+    /// Payload bytes sent that found no edge.
+    OverflowSentBytes = 8,
+    /// Payload bytes received that found no edge.
+    OverflowReceivedBytes = 9,
+    /// Established connections that found no edge.
+    OverflowOpened = 10,
+    /// Ends of connections that found no edge.
+    OverflowClosed = 11,
+    /// Failures that found no edge.
+    OverflowFailed = 12,
+    /// First-seen events the ring had no room for. The edge itself is in the map.
+    RingFullFirstSeen = 13,
+    /// Connection records the ring had no room for.
+    RingFullConnection = 14,
+    /// Connection records a filter asked for.
+    RecordsWanted = 15,
+    /// Sockets for which no storage could be had.
+    StorageFull = 16,
+    /// Segments of TCP sockets without storage: older than the agent.
+    SegmentsOlder = 17,
+    /// Segments whose headers could not be read.
+    SegmentsUnreadable = 18,
+    /// UDP datagrams sent.
+    DatagramsSent = 19,
+    /// UDP datagrams offered to a local socket.
+    DatagramsReceived = 20,
+    /// UDP payload bytes sent.
+    DatagramSentBytes = 21,
+    /// UDP payload bytes offered to a local socket.
+    DatagramReceivedBytes = 22,
+    /// Sockets whose callback flags could not be set: their end will not be seen.
+    CallbacksRefused = 23,
+    /// Server ends that were paired with their local client.
+    Paired = 24,
+}
+
+impl Counter {
+    /// How many there are.
+    pub const COUNT: u32 = 25;
+}

@@ -1,0 +1,133 @@
+//! The edge: what the kernel counts by, and what it counts.
+
+use super::{Address, Comm};
+
+/// Which end of the connection this half was seen at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// The end that sent the first SYN.
+    Client = 1,
+    /// The end that accepted it.
+    Server = 2,
+}
+
+/// What the first bytes of a connection showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Class {
+    /// No payload yet in either direction.
+    Pending = 0,
+    /// Payload that no rule recognises.
+    Unknown = 1,
+    /// HTTP/1.0 or 1.1 in the clear (RFC 9112).
+    Http1 = 2,
+    /// HTTP/2 with prior knowledge, in the clear (RFC 9113, section 3.3).
+    Http2 = 3,
+    /// TLS: a hello from both ends (RFC 8446, section 4.1).
+    Tls = 4,
+    /// A client hello that no server hello answered.
+    TlsOffered = 5,
+    /// SSH (RFC 4253, section 4.2).
+    Ssh = 6,
+}
+
+/// What one half of a set of connections has in common. The kernel's map is keyed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct EdgeKey {
+    /// The cgroup of this end's socket (inode of the cgroup2 directory).
+    pub cgroup: u64,
+    /// Cookie of this end's network namespace; 0 where it could not be read.
+    pub netns: u64,
+    /// The other end's cgroup, where the other end is on this host and was paired; else 0.
+    pub peer_cgroup: u64,
+    /// The other end's network namespace, likewise.
+    pub peer_netns: u64,
+    /// [`super::name_id`] of the process at this end; 0 where it is not known.
+    pub name: u32,
+    /// The other end's, likewise.
+    pub peer_name: u32,
+    /// Client half: the address asked for. Server half: the client's address, or, where the
+    /// client was paired, the address that client asked for.
+    pub remote: Address,
+    /// The server's port as this end sees it, in host order.
+    pub port: u16,
+    /// Server half with a paired client: the port that client asked for; else 0.
+    pub asked_port: u16,
+    /// [`Role`].
+    pub role: u8,
+    /// IP protocol number: 6.
+    pub transport: u8,
+    /// [`Class`].
+    pub class: u8,
+    /// The policy's verdict; 0 while there is no policy.
+    pub verdict: u8,
+}
+
+/// What is counted for one [`EdgeKey`]. All counters only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EdgeCounters {
+    /// Connections established with this key, or moved to it from another class.
+    pub opened: u64,
+    /// Connections that left for another class.
+    pub moved: u64,
+    /// Connections that ended.
+    pub closed: u64,
+    /// Of those, the ones that ended by a reset.
+    pub resets: u64,
+    /// Payload bytes this end sent and the other end acknowledged.
+    pub sent_bytes: u64,
+    /// Payload bytes this end received in order.
+    pub received_bytes: u64,
+    /// Connects answered by a reset.
+    pub refused: u64,
+    /// Connects that were retransmitted and never answered.
+    pub timed_out: u64,
+    /// Connects that ended otherwise: given up by the application, or by an ICMP error.
+    pub aborted: u64,
+    /// Boot-time clock at the first event.
+    pub first_ns: u64,
+    /// Boot-time clock at the latest event.
+    pub last_ns: u64,
+    /// This end's address at the first event.
+    pub local: Address,
+    /// Name of the process at the first event.
+    pub comm: Comm,
+    /// Process (thread group) at the first event; 0 where it is not known.
+    pub tgid: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<EdgeKey>() == 64);
+const _: () = assert!(size_of::<EdgeCounters>() == 128);
+
+// === impl Class ===
+
+impl Class {
+    /// The class with this code, if there is one.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Pending,
+            1 => Self::Unknown,
+            2 => Self::Http1,
+            3 => Self::Http2,
+            4 => Self::Tls,
+            5 => Self::TlsOffered,
+            6 => Self::Ssh,
+            _ => return None,
+        })
+    }
+}
+
+// === impl EdgeKey ===
+
+// SAFETY: repr(C), only integers, no padding (the size assert above), any bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for EdgeKey {}
+
+// SAFETY: as for EdgeKey.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for EdgeCounters {}

@@ -1,0 +1,504 @@
+//! What each hook is given, behind names of our own.
+//!
+//! Context fields are loaded with their offset fixed in the instruction: the compiler otherwise
+//! forms `pointer + offset` first, which the verifier refuses for contexts and sockets.
+
+use core::{ffi::c_void, mem::offset_of};
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{__sk_buff, bpf_sock, bpf_sock_addr, bpf_sock_ops, bpf_tcp_sock},
+    helpers::{
+        bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_sk_cgroup_id,
+        bpf_sk_fullsock, bpf_skb_load_bytes, bpf_sock_ops_cb_flags_set, bpf_tcp_sock,
+    },
+    programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext},
+};
+use plainsight_ebpf::{
+    abi::{Address, Comm, mapped},
+    wire::{
+        head::{HEAD_LEN, Head, head},
+        ip,
+        tcp::Segment,
+    },
+};
+
+const AF_INET: u32 = 2;
+const SOCK_STREAM: u32 = 1;
+const SOCK_DGRAM: u32 = 2;
+/// TCP_LISTEN of the kernel's socket states.
+const LISTEN: u32 = 10;
+
+/// Loads a 32-bit field, or the word of that index of a field that is an array.
+macro_rules! field32 {
+    ($at:expr, $of:ty, $($field:ident).+) => {
+        field32!($at, $of, $($field).+, word 0)
+    };
+    ($at:expr, $of:ty, $($field:ident).+, word $word:literal) => {{
+        let value: u64;
+        // SAFETY: the pointer is the hook's own, and the verifier checks type and offset.
+        unsafe {
+            core::arch::asm!(
+                "{value} = *(u32 *)({at} + {offset})",
+                value = out(reg) value,
+                at = in(reg) $at,
+                offset = const offset_of!($of, $($field).+) + $word * size_of::<u32>(),
+                options(nostack, readonly),
+            );
+        }
+        value as u32
+    }};
+}
+
+/// Loads a 64-bit field.
+macro_rules! field64 {
+    ($at:expr, $of:ty, $($field:tt)+) => {{
+        let value: u64;
+        // SAFETY: the pointer is the hook's own, and the verifier checks type and offset.
+        unsafe {
+            core::arch::asm!(
+                "{value} = *(u64 *)({at} + {offset})",
+                value = out(reg) value,
+                at = in(reg) $at,
+                offset = const offset_of!($of, $($field)+),
+                options(nostack, readonly),
+            );
+        }
+        value
+    }};
+}
+
+/// Loads an address of four words, one by one.
+macro_rules! field_address {
+    ($at:expr, $of:ty, $field:ident) => {
+        [
+            field32!($at, $of, $field, word 0),
+            field32!($at, $of, $field, word 1),
+            field32!($at, $of, $field, word 2),
+            field32!($at, $of, $field, word 3),
+        ]
+    };
+}
+
+/// A socket the kernel vouches for.
+#[derive(Clone, Copy)]
+pub(super) struct Socket(*mut bpf_sock);
+
+/// `connect4` and `connect6`.
+pub(super) struct Connect(*mut bpf_sock_addr);
+
+/// `post_bind4`, `post_bind6` and `sock_release`, whose context is the socket.
+pub(super) struct Bind(*mut bpf_sock);
+
+/// `sock_ops`.
+pub(super) struct Ops(*mut bpf_sock_ops);
+
+/// `cgroup_skb`: the packet from its IP header on.
+pub(super) struct Packet(*mut __sk_buff);
+
+/// How far a TCP connection has come, at the time of a call that holds its lock.
+pub(super) struct Progress {
+    /// Bytes the other end acknowledged, SYN and FIN among them.
+    pub(super) acked: u64,
+    /// Bytes received in order, FIN among them.
+    pub(super) received: u64,
+    /// First sequence number not acknowledged.
+    pub(super) snd_una: u32,
+    /// Next sequence number expected.
+    pub(super) rcv_nxt: u32,
+}
+
+/// A TCP socket's own numbers.
+pub(super) struct Tcp(*mut bpf_tcp_sock);
+
+/// Boot-time clock: it goes on through suspend, and no one can set it.
+#[inline(always)]
+pub(super) fn now_ns() -> u64 {
+    // SAFETY: the helper takes nothing and is allowed in every hook used here.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// A zero the compiler does not know to be one. Runs of plain zeros become calls of a `memset`
+/// that goes byte by byte, which costs more than everything around it.
+#[inline(always)]
+pub(super) fn zero() -> u64 {
+    let zero: u64;
+    // SAFETY: sets a register.
+    unsafe { core::arch::asm!("{zero} = 0", zero = out(reg) zero, options(nostack, nomem, pure)) };
+    zero
+}
+
+/// The same value, which the compiler must have loaded by now. Otherwise it may choose between two
+/// addresses and load once, and without CAP_PERFMON the verifier refuses such an address.
+#[inline(always)]
+pub(super) fn loaded(value: u8) -> u8 {
+    let mut value = u64::from(value);
+    // SAFETY: changes nothing in a register that holds a byte.
+    unsafe {
+        core::arch::asm!("{value} &= 255", value = inout(reg) value, options(nostack, nomem))
+    };
+    value as u8
+}
+
+/// A process name of zeros.
+#[inline(always)]
+pub(super) fn no_comm() -> Comm {
+    zeros()
+}
+
+#[inline(always)]
+fn zeros() -> [u8; 16] {
+    // SAFETY: two words are sixteen bytes. As words they are aligned and stored as such.
+    unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>([zero(), zero()]) }
+}
+
+// === impl Socket ===
+
+impl Socket {
+    #[inline(always)]
+    fn from_ptr(sk: *mut bpf_sock) -> Option<Self> {
+        if sk.is_null() { None } else { Some(Self(sk)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn as_ptr(self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    /// Raw sockets share TCP's protocol number (the kernel's own reset socket is one), so the
+    /// type is asked first.
+    #[inline(always)]
+    pub(super) fn is_tcp(self) -> bool {
+        field32!(self.0, bpf_sock, type_) == SOCK_STREAM
+            && field32!(self.0, bpf_sock, protocol) == u32::from(ip::TCP)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_udp(self) -> bool {
+        field32!(self.0, bpf_sock, type_) == SOCK_DGRAM
+            && field32!(self.0, bpf_sock, protocol) == u32::from(ip::UDP)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_listening(self) -> bool {
+        field32!(self.0, bpf_sock, state) == LISTEN
+    }
+
+    #[inline(always)]
+    pub(super) fn cgroup(self) -> u64 {
+        // SAFETY: a full socket, in the hook that has this helper (cgroup_skb).
+        unsafe { bpf_sk_cgroup_id(self.0.cast()) }
+    }
+
+    #[inline(always)]
+    pub(super) fn tcp(self) -> Option<Tcp> {
+        // SAFETY: a full socket; the helper answers null if it is not TCP.
+        let tcp = unsafe { bpf_tcp_sock(self.0) };
+        if tcp.is_null() { None } else { Some(Tcp(tcp)) }
+    }
+}
+
+// === impl Tcp ===
+
+impl Tcp {
+    #[inline(always)]
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            acked: field64!(self.0, bpf_tcp_sock, bytes_acked),
+            received: field64!(self.0, bpf_tcp_sock, bytes_received),
+            snd_una: field32!(self.0, bpf_tcp_sock, snd_una),
+            rcv_nxt: field32!(self.0, bpf_tcp_sock, rcv_nxt),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn rcv_nxt(&self) -> u32 {
+        field32!(self.0, bpf_tcp_sock, rcv_nxt)
+    }
+
+    #[inline(always)]
+    pub(super) fn snd_nxt(&self) -> u32 {
+        field32!(self.0, bpf_tcp_sock, snd_nxt)
+    }
+
+    #[inline(always)]
+    pub(super) fn has_received(&self) -> bool {
+        field64!(self.0, bpf_tcp_sock, bytes_received) != 0
+    }
+}
+
+// === impl Connect ===
+
+impl Connect {
+    #[inline(always)]
+    pub(super) fn new(ctx: &SockAddrContext) -> Self {
+        Self(ctx.sock_addr)
+    }
+
+    #[inline(always)]
+    pub(super) fn socket(&self) -> Option<Socket> {
+        let sk = field64!(self.0, bpf_sock_addr, __bindgen_anon_1);
+        Socket::from_ptr(sk as *mut bpf_sock)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_tcp(&self) -> bool {
+        field32!(self.0, bpf_sock_addr, type_) == SOCK_STREAM
+            && field32!(self.0, bpf_sock_addr, protocol) == u32::from(ip::TCP)
+    }
+
+    #[inline(always)]
+    pub(super) fn netns(&self) -> u64 {
+        // SAFETY: the hook's own context.
+        unsafe { bpf_get_netns_cookie(self.0.cast()) }
+    }
+}
+
+// === impl Bind ===
+
+impl Bind {
+    #[inline(always)]
+    pub(super) fn new(ctx: &SockContext) -> Self {
+        Self(ctx.sock)
+    }
+
+    #[inline(always)]
+    pub(super) fn socket(&self) -> Socket {
+        Socket(self.0)
+    }
+
+    #[inline(always)]
+    pub(super) fn netns(&self) -> u64 {
+        // SAFETY: the hook's own context.
+        unsafe { bpf_get_netns_cookie(self.0.cast()) }
+    }
+}
+
+// === impl Ops ===
+
+impl Ops {
+    #[inline(always)]
+    pub(super) fn new(ctx: &SockOpsContext) -> Self {
+        Self(ctx.ops)
+    }
+
+    #[inline(always)]
+    pub(super) fn op(&self) -> u32 {
+        field32!(self.0, bpf_sock_ops, op)
+    }
+
+    /// Old and new state of a state callback.
+    #[inline(always)]
+    pub(super) fn states(&self) -> (u32, u32) {
+        (
+            field32!(self.0, bpf_sock_ops, __bindgen_anon_1.args, word 0),
+            field32!(self.0, bpf_sock_ops, __bindgen_anon_1.args, word 1),
+        )
+    }
+
+    #[inline(always)]
+    pub(super) fn socket(&self) -> Option<Socket> {
+        let sk = field64!(self.0, bpf_sock_ops, __bindgen_anon_2);
+        Socket::from_ptr(sk as *mut bpf_sock)
+    }
+
+    /// Asks for this socket's state callbacks, and keeps what other programs asked for.
+    #[inline(always)]
+    pub(super) fn request_callbacks(&self, flag: u32) -> bool {
+        let flags = field32!(self.0, bpf_sock_ops, bpf_sock_ops_cb_flags) | flag;
+        // SAFETY: the hook's own context.
+        unsafe { bpf_sock_ops_cb_flags_set(self.0, flags as i32) == 0 }
+    }
+
+    #[inline(always)]
+    pub(super) fn cookie(&self) -> u64 {
+        // SAFETY: the hook's own context.
+        unsafe { bpf_get_socket_cookie(self.0.cast()) }
+    }
+
+    #[inline(always)]
+    fn is_v4(&self) -> bool {
+        field32!(self.0, bpf_sock_ops, family) == AF_INET
+    }
+
+    #[inline(always)]
+    pub(super) fn remote(&self) -> Address {
+        if self.is_v4() {
+            mapped(field32!(self.0, bpf_sock_ops, remote_ip4))
+        } else {
+            field_address!(self.0, bpf_sock_ops, remote_ip6)
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn local(&self) -> Address {
+        if self.is_v4() {
+            mapped(field32!(self.0, bpf_sock_ops, local_ip4))
+        } else {
+            field_address!(self.0, bpf_sock_ops, local_ip6)
+        }
+    }
+
+    /// The context holds it in network order, in the upper half of the word.
+    #[inline(always)]
+    pub(super) fn remote_port(&self) -> u16 {
+        u32::from_be(field32!(self.0, bpf_sock_ops, remote_port)) as u16
+    }
+
+    /// The context holds it in host order.
+    #[inline(always)]
+    pub(super) fn local_port(&self) -> u16 {
+        field32!(self.0, bpf_sock_ops, local_port) as u16
+    }
+
+    #[inline(always)]
+    pub(super) fn snd_nxt(&self) -> u32 {
+        field32!(self.0, bpf_sock_ops, snd_nxt)
+    }
+
+    #[inline(always)]
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            acked: field64!(self.0, bpf_sock_ops, bytes_acked),
+            received: field64!(self.0, bpf_sock_ops, bytes_received),
+            snd_una: field32!(self.0, bpf_sock_ops, snd_una),
+            rcv_nxt: field32!(self.0, bpf_sock_ops, rcv_nxt),
+        }
+    }
+
+    /// Retransmissions in the connection's life.
+    #[inline(always)]
+    pub(super) fn retransmissions(&self) -> u32 {
+        field32!(self.0, bpf_sock_ops, total_retrans)
+    }
+
+    /// Segments retransmitted and not acknowledged now.
+    #[inline(always)]
+    pub(super) fn retransmitting(&self) -> u32 {
+        field32!(self.0, bpf_sock_ops, retrans_out)
+    }
+}
+
+// === impl Packet ===
+
+impl Packet {
+    #[inline(always)]
+    pub(super) fn new(ctx: &SkBuffContext) -> Self {
+        Self(ctx.as_ptr().cast())
+    }
+
+    /// The full socket this packet leaves from or is bound for.
+    #[inline(always)]
+    pub(super) fn socket(&self) -> Option<Socket> {
+        let sk = field64!(self.0, __sk_buff, __bindgen_anon_2) as *mut bpf_sock;
+        if sk.is_null() {
+            return None;
+        }
+        // SAFETY: a socket the kernel gave; the helper answers null for request and time-wait
+        // sockets, which have no storage.
+        Socket::from_ptr(unsafe { bpf_sk_fullsock(sk) })
+    }
+
+    #[inline(always)]
+    fn len(&self) -> u32 {
+        field32!(self.0, __sk_buff, len)
+    }
+
+    /// Where the transport header starts.
+    #[inline(always)]
+    fn transport_at(&self, protocol: u8) -> Option<u32> {
+        // The shortest header, and not one byte, because a comparison of adjacent addresses is
+        // turned into a form that the verifier does not take for a bounds check.
+        let first = self.start::<{ ip::V4_MIN_LEN as usize }>()?[0];
+        if let Some(length) = ip::v4_len(first) {
+            return Some(length);
+        }
+        let next = self.start::<{ ip::V6_LEN as usize }>()?[6];
+        // Locally sent TCP has no extension headers; a segment that has some is counted as
+        // unreadable, never guessed.
+        if ip::is_v6(first) && next == protocol { Some(ip::V6_LEN) } else { None }
+    }
+
+    /// The first `N` bytes, read in place, if they lie in the packet's linear part.
+    #[inline(always)]
+    fn start<const N: usize>(&self) -> Option<&[u8; N]> {
+        // SAFETY: both are fields of a live context, and the comparison below is the one the
+        // verifier demands before it lets the bytes be read.
+        unsafe {
+            let start = (*self.0).data as usize;
+            let end = (*self.0).data_end as usize;
+            if start + N > end { None } else { Some(&*(start as *const [u8; N])) }
+        }
+    }
+
+    /// A TCP segment's flags only: this is the hot path. The two usual headers are read in place,
+    /// at fixed offsets, because without CAP_PERFMON the verifier refuses any other.
+    #[inline(always)]
+    pub(super) fn tcp_flags(&self) -> Option<u8> {
+        const FLAGS: usize = 13;
+        const V4: usize = ip::V4_MIN_LEN as usize + FLAGS;
+        const V6: usize = ip::V6_LEN as usize + FLAGS;
+        let v4 = self.start::<{ V4 + 1 }>()?;
+        if v4[0] == ip::V4_WITHOUT_OPTIONS {
+            return Some(v4[V4]);
+        }
+        if ip::is_v6(v4[0]) && v4[6] == ip::TCP {
+            return Some(self.start::<{ V6 + 1 }>()?[V6]);
+        }
+        let mut flags = [0];
+        let at = ip::v4_len(v4[0])? + FLAGS as u32;
+        if self.load(at, &mut flags) { Some(flags[0]) } else { None }
+    }
+
+    /// A TCP segment's header.
+    #[inline(always)]
+    pub(super) fn segment(&self) -> Option<Segment> {
+        let at = self.transport_at(ip::TCP)?;
+        let mut header: [u8; 14] = *zeros().first_chunk()?;
+        if self.load(at, &mut header) { Segment::read(&header, at, self.len()) } else { None }
+    }
+
+    /// Bytes of UDP payload; a datagram is seen whole here, before it is fragmented and after it
+    /// is put together.
+    #[inline(always)]
+    pub(super) fn datagram_bytes(&self) -> Option<u32> {
+        let at = self.transport_at(ip::UDP)?;
+        self.len().checked_sub(at + 8)
+    }
+
+    /// What a segment's payload starts with.
+    #[inline(always)]
+    pub(super) fn head(&self, segment: &Segment) -> Head {
+        let mut window: [u8; HEAD_LEN] = zeros();
+        let len = self.load_window(segment, &mut window);
+        head(&window, len)
+    }
+
+    /// Loads as much of the window as there is payload, in steps of fixed length: the verifier of
+    /// 5.10 does not follow a variable one through this compiler's output.
+    #[inline(always)]
+    fn load_window(&self, segment: &Segment, window: &mut [u8; HEAD_LEN]) -> usize {
+        if segment.payload >= 16 && self.load(segment.payload_at, window) {
+            return 16;
+        }
+        if let Some(eight) = window.first_chunk_mut::<8>()
+            && segment.payload >= 8
+            && self.load(segment.payload_at, eight)
+        {
+            return 8;
+        }
+        if let Some(four) = window.first_chunk_mut::<4>()
+            && segment.payload >= 4
+            && self.load(segment.payload_at, four)
+        {
+            return 4;
+        }
+        0
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&self, at: u32, into: &mut [u8; N]) -> bool {
+        // SAFETY: the helper writes exactly N bytes, or fails.
+        unsafe { bpf_skb_load_bytes(self.0.cast(), at, into.as_mut_ptr().cast(), N as u32) == 0 }
+    }
+}

@@ -1,0 +1,13 @@
+//! The programs: hooks call jobs, jobs call maps; none calls the other way.
+
+mod bind;
+mod connect;
+mod context;
+mod edge;
+mod emit;
+mod filter;
+mod hooks;
+mod identity;
+mod maps;
+mod packet;
+mod socket;

@@ -1,0 +1,191 @@
+//! A TCP socket's life: connecting, established, ended. Runs with the socket's lock held.
+
+use aya_ebpf::bindings::{
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB,
+    BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_TCP_CONNECT_CB, BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT,
+    BPF_TCP_CLOSING, BPF_TCP_ESTABLISHED, BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2, BPF_TCP_LAST_ACK,
+    BPF_TCP_TIME_WAIT,
+};
+use plainsight_ebpf::abi::{
+    counters::Counter,
+    edge::{Class, Role},
+    event::Close,
+    flow::{Pair, Phase, SocketState},
+};
+
+use super::{
+    context::{Ops, Progress, now_ns},
+    edge, emit,
+    maps::{self, count},
+    packet,
+};
+
+/// The entry: everything but four callbacks returns on the first compare.
+#[inline(always)]
+pub(super) fn event(ops: &Ops) {
+    match ops.op() {
+        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(ops),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => active(ops),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => passive(ops),
+        BPF_SOCK_OPS_STATE_CB => changed(ops),
+        _ => {}
+    }
+}
+
+/// The SYN is about to leave, and the addresses are known.
+#[inline(always)]
+fn connecting(ops: &Ops) {
+    let Some(state) = ops.socket().and_then(maps::socket_or_new) else { return };
+    state.role = Role::Client as u8;
+    state.phase = Phase::Connecting as u8;
+    state.opened_ns = now_ns();
+    state.remote = ops.remote();
+    state.port = ops.remote_port();
+    request_callbacks(ops);
+}
+
+/// The client's end is established.
+#[inline(always)]
+fn active(ops: &Ops) {
+    let Some(state) = ops.socket().and_then(maps::socket_or_new) else { return };
+    state.role = Role::Client as u8;
+    state.remote = ops.remote();
+    state.port = ops.remote_port();
+    request_callbacks(ops);
+    let pair = Pair {
+        cgroup: state.cgroup,
+        netns: state.netns,
+        asked: state.remote,
+        name: state.name,
+        asked_port: state.port,
+        reserved: 0,
+    };
+    let progress = ops.progress();
+    maps::leave_pair(pair_id(progress.snd_una, progress.rcv_nxt), &pair);
+    opened(ops, state);
+}
+
+/// The server's end is established. Its state is the listener's, but for what follows.
+#[inline(always)]
+fn passive(ops: &Ops) {
+    let Some(state) = ops.socket().and_then(maps::socket_or_new) else { return };
+    if state.role != Role::Client as u8 {
+        state.role = Role::Server as u8;
+        state.remote = ops.remote();
+        state.port = ops.local_port();
+    }
+    request_callbacks(ops);
+    if let Some(pair) = maps::take_pair(pair_id(ops.progress().rcv_nxt, ops.snd_nxt())) {
+        paired(state, &pair);
+    }
+    opened(ops, state);
+}
+
+/// What joins the two halves of a local connection: the client's initial sequence number and the
+/// server's, each plus one, which no address translation changes.
+#[inline(always)]
+fn pair_id(client_next: u32, server_next: u32) -> u64 {
+    u64::from(client_next) << 32 | u64::from(server_next)
+}
+
+#[inline(always)]
+fn paired(state: &mut SocketState, pair: &Pair) {
+    count(Counter::Paired, 1);
+    state.peer_cgroup = pair.cgroup;
+    state.peer_netns = pair.netns;
+    state.peer_name = pair.name;
+    state.remote = pair.asked;
+    state.asked_port = pair.asked_port;
+}
+
+#[inline(always)]
+fn opened(ops: &Ops, state: &mut SocketState) {
+    state.phase = Phase::Open as u8;
+    state.class = Class::Pending as u8;
+    state.opened_ns = now_ns();
+    state.epoch = maps::config().epoch;
+    edge::open(state, &ops.local());
+}
+
+/// The kernel's flags are replaced as a whole, so a refusal would lose the end of the connection.
+#[inline(always)]
+fn request_callbacks(ops: &Ops) {
+    if !ops.request_callbacks(BPF_SOCK_OPS_STATE_CB_FLAG) {
+        count(Counter::CallbacksRefused, 1);
+    }
+}
+
+/// The socket goes from one state to another. Some transitions prove that a FIN was received or
+/// acknowledged, which is a byte in the kernel's counts and not in ours.
+#[inline(always)]
+fn changed(ops: &Ops) {
+    let Some(state) = ops.socket().and_then(maps::socket) else { return };
+    match ops.states() {
+        (BPF_TCP_ESTABLISHED, BPF_TCP_CLOSE_WAIT) => state.fin_received = 1,
+        (BPF_TCP_FIN_WAIT1, BPF_TCP_CLOSING) => state.fin_received = 1,
+        (BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2) => state.fin_acked = 1,
+        (old, BPF_TCP_CLOSE) => ended(ops, state, old),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
+    let phase = state.phase;
+    state.phase = Phase::Ended as u8;
+    if phase == Phase::Connecting as u8 {
+        let close = failure(ops, state);
+        edge::fail(state, &ops.local(), close);
+        emit::connection(ops, state, close);
+    } else if phase == Phase::Open as u8 {
+        let close = closing(ops, state, old);
+        packet::classify(state, true);
+        let (sent, received) = payload(state, &ops.progress());
+        edge::flush(state, sent, received);
+        edge::close(state, close);
+        emit::connection(ops, state, close);
+    }
+}
+
+/// Why a connect failed.
+#[inline(always)]
+fn failure(ops: &Ops, state: &SocketState) -> Close {
+    if state.reset_in != 0 {
+        Close::Refused
+    } else if ops.retransmissions() != 0 {
+        Close::TimedOut
+    } else {
+        Close::Aborted
+    }
+}
+
+/// How an established connection ended.
+#[inline(always)]
+fn closing(ops: &Ops, state: &SocketState, old: u32) -> Close {
+    let orderly =
+        matches!(old, BPF_TCP_FIN_WAIT2 | BPF_TCP_CLOSING | BPF_TCP_LAST_ACK | BPF_TCP_TIME_WAIT);
+    if state.reset_in != 0 {
+        Close::Reset
+    } else if ops.retransmitting() != 0 {
+        Close::TimedOut
+    } else if orderly {
+        Close::Fin
+    } else {
+        Close::Reset
+    }
+}
+
+/// Payload bytes sent and acknowledged, and received in order: the kernel's counts without the
+/// SYN, which only the client's count has, and without the FINs that were counted.
+#[inline(always)]
+pub(super) fn payload(state: &SocketState, progress: &Progress) -> (u64, u64) {
+    let syn = u64::from(state.role == Role::Client as u8);
+    let fin_out =
+        state.fin_acked != 0 || (state.fin_out_seen != 0 && progress.snd_una == state.fin_out);
+    let fin_in =
+        state.fin_received != 0 || (state.fin_in_seen != 0 && progress.rcv_nxt == state.fin_in);
+    (
+        progress.acked.saturating_sub(syn + u64::from(fin_out)),
+        progress.received.saturating_sub(u64::from(fin_in)),
+    )
+}

@@ -1,0 +1,5 @@
+//! Reading what is on the wire: headers and first bytes, the same code in kernel and agent.
+
+pub mod head;
+pub mod ip;
+pub mod tcp;

@@ -1,0 +1,16 @@
+//! The whole product on real connections, each file one subject. Needs root; every test has a
+//! cgroup, and where it needs them network namespaces, of its own.
+
+mod api;
+mod churn;
+mod close;
+mod debian;
+mod failures;
+mod full_map;
+mod lifecycle;
+mod live;
+mod local;
+mod namespaces;
+mod observe;
+mod protocols;
+mod udp;

@@ -1,0 +1,61 @@
+//! The tests' own servers and clients: each does exactly what it is told, and says what it counted.
+//!
+//! Output is one JSON object a line: where it listens, that it waits for a line on its input, and
+//! at the end a tally. Flags are `--name value`.
+//!
+//! * `serve --listen ADDRESS --connections N --steps STEPS`
+//! * `connect --to ADDRESS --connections N --steps STEPS [--ports N] [--from IP]
+//!   [--parallel yes] [--syn-retries N] [--abandon yes]`
+//! * `full --listen ADDRESS`: a listener that answers no SYN, until its input ends
+//! * `udp-echo --listen ADDRESS --datagrams N`
+//! * `udp-ask --to ADDRESS --datagrams N --bytes N`
+
+mod client;
+mod datagram;
+mod flags;
+mod full;
+mod phrase;
+mod server;
+mod step;
+mod tally;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use flags::Flags;
+
+/// A peer that is still there after this many seconds ends itself.
+const LIMIT_SECONDS: u32 = 600;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    nix::unistd::alarm::set(LIMIT_SECONDS);
+    let (command, flags) = Flags::read(std::env::args().skip(1))?;
+    take_name(flags.text("name").unwrap_or("peer"))?;
+    match command.as_str() {
+        "serve" => server::run(&flags),
+        "connect" => client::run(&flags),
+        "full" => full::run(&flags),
+        "udp-echo" => datagram::echo(&flags),
+        "udp-ask" => datagram::ask(&flags),
+        other => bail!("there is no command {other}"),
+    }
+}
+
+/// The kernel cuts a name at 15 bytes, which would make two of one.
+fn take_name(name: &str) -> anyhow::Result<()> {
+    if name.len() > 15 {
+        bail!("the name {name} is longer than 15 bytes");
+    }
+    let name = std::ffi::CString::new(name).context("a name has no NUL")?;
+    nix::sys::prctl::set_name(&name).context("the kernel refused the name")
+}

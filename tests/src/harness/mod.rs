@@ -1,0 +1,30 @@
+//! The harness: one file for each thing a test needs.
+
+mod agent;
+mod answer;
+mod cgroup;
+mod http;
+mod metrics;
+mod namespace;
+mod netlink;
+mod objects;
+mod observer;
+mod peer;
+mod program;
+mod report;
+mod stage;
+mod wait;
+
+pub use agent::{Agent, Ended};
+pub use answer::{Edge, Record, one, only};
+pub use cgroup::Cgroup;
+pub use http::{Response, get, get_as};
+pub use metrics::Metrics;
+pub use namespace::{Link, Namespace};
+pub use objects::Objects;
+pub use observer::Observer;
+pub use peer::{Peer, Place, Tally};
+pub use program::{Finished, agent_binary, run};
+pub use report::{count, full, report, skip};
+pub use stage::Stage;
+pub use wait::{patience, until};

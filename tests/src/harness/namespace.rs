@@ -1,0 +1,121 @@
+//! Network namespaces of the test's own, and pairs of virtual links between them.
+
+use std::{
+    fs::File,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
+    thread,
+};
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::netlink::Netlink;
+
+/// A network namespace with its loopback up. It lives as long as this or a process in it.
+#[derive(Debug)]
+pub struct Namespace {
+    file: File,
+}
+
+/// Two namespaces joined by a veth pair, with the addresses of both ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// IPv4 addresses of the first and the second end.
+    pub v4: [Ipv4Addr; 2],
+    /// IPv6 addresses of the first and the second end.
+    pub v6: [Ipv6Addr; 2],
+}
+
+/// The name of the link in both namespaces.
+const LINK: &str = "veth0";
+
+// === impl Namespace ===
+
+impl Namespace {
+    /// A new namespace.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it.
+    #[must_use]
+    pub fn new() -> Self {
+        let file = in_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace can be made");
+            File::open("/proc/thread-self/ns/net").expect("/proc shows the namespace")
+        });
+        let namespace = Self { file };
+        namespace.enter(|| Netlink::open()?.up("lo")).expect("loopback can be brought up");
+        namespace
+    }
+
+    /// Joins two namespaces by a pair of links.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it: it needs the module veth.
+    #[must_use]
+    pub fn join(&self, other: &Self) -> Link {
+        let link = Link {
+            v4: [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)],
+            v6: [1, 2].map(|last| Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, last)),
+        };
+        self.enter(|| Netlink::open()?.add_pair(LINK, other.file.as_fd()))
+            .expect("a veth pair can be made");
+        for (namespace, end) in [(self, 0), (other, 1)] {
+            namespace.enter(|| set_up(&link, end)).expect("a link can be set up");
+        }
+        link
+    }
+
+    /// Runs `work` in a thread that is in this namespace.
+    ///
+    /// # Panics
+    ///
+    /// If `work` does.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        in_thread(|| {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).expect("the namespace can be entered");
+            work()
+        })
+    }
+
+    /// Lets `command` start in this namespace.
+    ///
+    /// # Panics
+    ///
+    /// If there is no descriptor left.
+    pub fn place(&self, command: &mut Command) {
+        let file = self.file.try_clone().expect("a descriptor can be copied");
+        let join = move || {
+            // SAFETY: setns is a plain system call on a valid descriptor.
+            let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+            if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        };
+        // SAFETY: between fork and exec the closure only makes a system call.
+        unsafe { command.pre_exec(join) };
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A thread of its own, because a namespace is a thread's.
+fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn set_up(link: &Link, end: usize) -> io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    netlink.add_address(LINK, IpAddr::V4(link.v4[end]), 24)?;
+    netlink.add_address(LINK, IpAddr::V6(link.v6[end]), 64)?;
+    netlink.up(LINK)
+}

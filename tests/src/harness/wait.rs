@@ -1,0 +1,34 @@
+//! Waiting on conditions: looked at again and again, within a limit.
+
+use std::{
+    env, thread,
+    time::{Duration, Instant},
+};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a condition may take before its test fails. Virtual machines without hardware
+/// support are slower by an order of magnitude.
+#[must_use]
+pub fn patience() -> Duration {
+    Duration::from_secs(if env::var_os("PLAINSIGHT_VM").is_some() { 120 } else { 20 })
+}
+
+/// What `attempt` gives once it succeeds.
+///
+/// # Panics
+///
+/// With the last reason, if it does not within [`patience`].
+pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Ok(value) => return value,
+            Err(reason) if start.elapsed() > patience() => {
+                panic!("{what}: not within {:?}: {reason}", patience())
+            }
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
