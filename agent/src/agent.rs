@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use plainsight_core::flow::Clock;
@@ -78,11 +79,11 @@ impl Source for Shared {
         self.lock().snapshot()
     }
 
-    fn recent(&self) -> Vec<Arc<str>> {
+    fn recent(&self) -> Vec<Bytes> {
         self.lock().recent()
     }
 
-    fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Arc<str>>, FollowError> {
+    fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Bytes>, FollowError> {
         self.lock().follow(filter, Instant::now())
     }
 

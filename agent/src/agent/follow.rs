@@ -1,7 +1,8 @@
 //! Observers: their filters in the kernel, and what is sent to each.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
+use bytes::Bytes;
 use ipnet::IpNet;
 use plainsight_core::{flow, identity::Workload};
 use plainsight_ebpf::abi::{Address, config::Filter};
@@ -19,14 +20,14 @@ const BACKLOG: usize = 4096;
 /// Bits of the prefix that turns an IPv4 address into a mapped one.
 const MAPPED_BITS: u8 = 96;
 
-/// What an observer reads from: one JSON value a line.
-pub(super) type Lines = mpsc::Receiver<Arc<str>>;
+/// What an observer reads from: JSON values, each with its line feed.
+pub(super) type Lines = mpsc::Receiver<Bytes>;
 
 /// Somebody who reads connection records.
 #[derive(Debug)]
 pub(super) struct Follower {
     filter: FlowFilter,
-    lines: mpsc::Sender<Arc<str>>,
+    lines: mpsc::Sender<Bytes>,
     installed: Vec<(Filter, FilterSlot)>,
     missed: u64,
 }
@@ -89,18 +90,18 @@ impl Follower {
 
     /// Sends a line, or counts it: a slow reader neither waits for nor delays anybody. Before the
     /// next line that can be sent it is told how many it missed.
-    pub(super) fn send(&mut self, line: &Arc<str>) -> bool {
+    pub(super) fn send(&mut self, line: &Bytes) -> bool {
         if self.missed > 0 && self.lines.try_send(gap(self.missed)).is_ok() {
             self.missed = 0;
         }
-        let sent = self.missed == 0 && self.lines.try_send(Arc::clone(line)).is_ok();
+        let sent = self.missed == 0 && self.lines.try_send(line.clone()).is_ok();
         self.missed += u64::from(!sent);
         sent
     }
 }
 
-fn gap(missed: u64) -> Arc<str> {
-    serde_json::json!({ "gap": { "missed": missed } }).to_string().into()
+fn gap(missed: u64) -> Bytes {
+    format!("{{\"gap\":{{\"missed\":{missed}}}}}\n").into()
 }
 
 /// The kernel's filters that together let through at least what was asked for.
@@ -147,7 +148,7 @@ mod tests {
         check("2001:db8::1/128", &["2001:db8::1"], &["2001:db8::2"]);
     }
 
-    fn follower(lines: mpsc::Sender<Arc<str>>) -> Follower {
+    fn follower(lines: mpsc::Sender<Bytes>) -> Follower {
         let filter = FlowFilter { port: None, cidr: None, workload: None };
         Follower { filter, lines, installed: Vec::new(), missed: 0 }
     }
@@ -156,14 +157,14 @@ mod tests {
     fn a_slow_reader_is_told_how_many_it_missed() {
         let (lines, mut receiver) = mpsc::channel(2);
         let mut follower = follower(lines);
-        let line: Arc<str> = "{}".into();
+        let line = Bytes::from_static(b"{}\n");
         let sent: Vec<bool> = (0..5).map(|_| follower.send(&line)).collect();
         assert_eq!(sent, [true, true, false, false, false]);
-        assert_eq!(receiver.try_recv().as_deref(), Ok("{}"));
-        assert_eq!(receiver.try_recv().as_deref(), Ok("{}"));
+        assert_eq!(receiver.try_recv().as_deref(), Ok(b"{}\n".as_slice()));
+        assert_eq!(receiver.try_recv().as_deref(), Ok(b"{}\n".as_slice()));
         assert!(follower.send(&line));
-        assert_eq!(receiver.try_recv().as_deref(), Ok(r#"{"gap":{"missed":3}}"#));
-        assert_eq!(receiver.try_recv().as_deref(), Ok("{}"));
+        assert_eq!(receiver.try_recv().as_deref(), Ok(b"{\"gap\":{\"missed\":3}}\n".as_slice()));
+        assert_eq!(receiver.try_recv().as_deref(), Ok(b"{}\n".as_slice()));
     }
 
     #[test]

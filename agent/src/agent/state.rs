@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use plainsight_core::{
     flow::{self, Clock, Endpoint, Reporter},
@@ -47,7 +48,7 @@ pub(super) struct State {
     names: Names,
     servers: Servers,
     followers: Vec<Follower>,
-    recent: VecDeque<Arc<str>>,
+    recent: VecDeque<Bytes>,
     scan: Scan,
     clock: Clock,
     scanned_at: Instant,
@@ -105,6 +106,8 @@ impl State {
 
     /// Takes every event there is off the ring, and ends what nobody reads any more.
     pub(super) fn drain(&mut self, now: Instant) -> Result<(), KernelError> {
+        #[cfg(feature = "trace")]
+        self.kernel.flush_trace();
         loop {
             let mut event = None;
             if !self.ring.next(|bytes| event = Some(intake::decode(bytes))) {
@@ -180,12 +183,13 @@ impl State {
     fn connection(&mut self, event: &Connection) {
         self.count("connection");
         let record = self.record(event);
-        let Ok(line) = serde_json::to_string(&record) else { return self.undecodable += 1 };
-        let line: Arc<str> = line.into();
+        let Ok(mut line) = serde_json::to_vec(&record) else { return self.undecodable += 1 };
+        line.push(b'\n');
+        let line = Bytes::from(line);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(Arc::clone(&line));
+        self.recent.push_back(line.clone());
         let (client, server) = (&record.plainsight.client, &record.plainsight.server);
         for follower in &mut self.followers {
             if follower.wants(event.filters, client, server) && !follower.send(&line) {
@@ -287,7 +291,7 @@ impl State {
         usage.into_iter().map(fill).collect()
     }
 
-    pub(super) fn recent(&self) -> Vec<Arc<str>> {
+    pub(super) fn recent(&self) -> Vec<Bytes> {
         self.recent.iter().cloned().collect()
     }
 

@@ -27,6 +27,8 @@ pub struct Kernel {
     pub(super) filters: Array<MapData, Filter>,
     pub(super) settings: Config,
     process_names: bool,
+    #[cfg(feature = "trace")]
+    pub(super) logger: Option<super::trace::Logger>,
 }
 
 /// Every program, in the order in which they are attached: an end of a connection must not be
@@ -78,6 +80,8 @@ impl Kernel {
             filters: table(&mut ebpf, "FILTERS")?,
             settings: Config::default(),
             process_names,
+            #[cfg(feature = "trace")]
+            logger: super::trace::start(&mut ebpf),
             ebpf,
         })
     }
@@ -96,6 +100,12 @@ impl Kernel {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
         (OBJECT.len(), hash)
+    }
+
+    /// The object itself, as it was built in.
+    #[must_use]
+    pub fn object_bytes() -> &'static [u8] {
+        OBJECT
     }
 }
 

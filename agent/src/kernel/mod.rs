@@ -9,6 +9,8 @@ mod error;
 mod leave;
 mod load;
 mod tables;
+#[cfg(feature = "trace")]
+mod trace;
 mod usage;
 
 /// What may be read from the kernel's bytes as it stands.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
 };
 
 use aya::maps::{HashMap, IterableMap as _, Map, MapData, RingBuf};
@@ -70,8 +70,7 @@ impl Ring {
     ///
     /// If no descriptor is to be had.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
-        // SAFETY: the descriptor is the ring's and lives as long as this borrow.
-        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }.try_clone_to_owned()
+        self.0.as_fd().try_clone_to_owned()
     }
 }
 

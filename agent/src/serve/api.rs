@@ -116,8 +116,7 @@ async fn flows(State(shared): State<Shared>, query: Pairs) -> Result<Response, P
         let body = Body::new(Lines::new(records, shared.stopped));
         return Ok(([(CONTENT_TYPE, JSON_LINES)], body).into_response());
     }
-    let recent = shared.source.recent();
-    let body = format!("{{\"flows\":[{}]}}", recent.join(","));
+    let body = [b"{\"flows\":[".as_slice(), &shared.source.recent().join(&b','), b"]}"].concat();
     Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 

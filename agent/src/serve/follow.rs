@@ -3,26 +3,25 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::sync::{mpsc, watch};
 
 /// Ends cleanly, with the last chunk of chunked encoding, when the agent stops. Dropping it, which
 /// the server does when the client is gone, drops the receiver and thereby ends the filter.
 pub(super) struct Lines {
-    records: mpsc::Receiver<Arc<str>>,
+    lines: mpsc::Receiver<Bytes>,
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 // === impl Lines ===
 
 impl Lines {
-    pub(super) fn new(records: mpsc::Receiver<Arc<str>>, stopped: watch::Receiver<bool>) -> Self {
-        Self { records, stopped: Box::pin(super::until(stopped)) }
+    pub(super) fn new(lines: mpsc::Receiver<Bytes>, stopped: watch::Receiver<bool>) -> Self {
+        Self { lines, stopped: Box::pin(super::until(stopped)) }
     }
 }
 
@@ -35,16 +34,9 @@ impl Body for Lines {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         // Records first: what is already here is still delivered when the agent stops.
-        if let Poll::Ready(record) = self.records.poll_recv(context) {
-            return Poll::Ready(record.map(|record| Ok(Frame::data(line(&record)))));
+        if let Poll::Ready(line) = self.lines.poll_recv(context) {
+            return Poll::Ready(line.map(|line| Ok(Frame::data(line))));
         }
         self.stopped.as_mut().poll(context).map(|()| None)
     }
-}
-
-fn line(record: &str) -> Bytes {
-    let mut line = Vec::with_capacity(record.len() + 1);
-    line.extend_from_slice(record.as_bytes());
-    line.push(b'\n');
-    line.into()
 }

@@ -11,6 +11,7 @@ mod follow;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use plainsight_core::graph::Edge;
@@ -86,12 +87,12 @@ pub trait Source: Send + Sync + 'static {
     /// The map as it was last read.
     fn snapshot(&self) -> Arc<Snapshot>;
 
-    /// The latest records, oldest first, each one JSON value.
-    fn recent(&self) -> Vec<Arc<str>>;
+    /// The latest records, oldest first, each one JSON value and its line feed.
+    fn recent(&self) -> Vec<Bytes>;
 
-    /// Follows connections from now on: one JSON value for each. It ends when the sender is
+    /// Follows connections from now on: one JSON value and its line feed for each. It ends when the sender is
     /// dropped; dropping the receiver takes the filter out of the kernel.
-    fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Arc<str>>, FollowError>;
+    fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Bytes>, FollowError>;
 
     /// Metrics as text, and their content type.
     fn metrics(&self) -> anyhow::Result<(&'static str, String)>;

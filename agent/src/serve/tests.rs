@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Fake {
     ill: bool,
-    followers: Mutex<Vec<(FlowFilter, mpsc::Sender<Arc<str>>)>>,
+    followers: Mutex<Vec<(FlowFilter, mpsc::Sender<Bytes>)>>,
 }
 
 impl Source for Fake {
@@ -29,11 +30,11 @@ impl Source for Fake {
         Arc::new(Snapshot { edges: Vec::new(), complete: true, lost, taken_at })
     }
 
-    fn recent(&self) -> Vec<Arc<str>> {
+    fn recent(&self) -> Vec<Bytes> {
         vec!["{\"a\":1}".into(), "{\"b\":\"\\u001b\"}".into()]
     }
 
-    fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Arc<str>>, FollowError> {
+    fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Bytes>, FollowError> {
         match (filter.port, filter.workload.as_deref()) {
             (Some(1), _) => return Err(FollowError::NoSlot(32)),
             (_, Some("stranger")) => return Err(FollowError::UnknownWorkload("stranger".into())),
@@ -105,7 +106,7 @@ impl Server {
         stream
     }
 
-    fn follower(&self) -> mpsc::Sender<Arc<str>> {
+    fn follower(&self) -> mpsc::Sender<Bytes> {
         self.source.followers.lock().unwrap()[0].1.clone()
     }
 
@@ -242,8 +243,8 @@ async fn followed_records_arrive_one_a_line() {
     assert_eq!((filter.port, filter.cidr), (Some(8080), "192.0.2.0/24".parse().ok()));
     let sender = server.follower();
     server.source.followers.lock().unwrap().clear();
-    sender.send("{\"n\":1}".into()).await.unwrap();
-    sender.send("{\"n\":2}".into()).await.unwrap();
+    sender.send("{\"n\":1}\n".into()).await.unwrap();
+    sender.send("{\"n\":2}\n".into()).await.unwrap();
     drop(sender);
     let text = read_all(stream).await;
     assert!(text.to_ascii_lowercase().contains("content-type: application/x-ndjson"), "{text}");

@@ -15,9 +15,45 @@ use super::{
     maps::{self, add, count},
 };
 
+/// Payload bytes that are not on an edge yet.
+struct Bytes {
+    sent: u64,
+    received: u64,
+}
+
 const E2BIG: i32 = -7;
 const EBUSY: i32 = -16;
 const EEXIST: i32 = -17;
+
+// === impl Bytes ===
+
+impl Bytes {
+    /// What came since the last time. The kernel's count may restart, never ours.
+    #[inline(always)]
+    fn since(state: &mut SocketState, sent: u64, received: u64) -> Self {
+        let sent = sent.saturating_sub(state.sent_bytes);
+        let received = received.saturating_sub(state.received_bytes);
+        state.sent_bytes += sent;
+        state.received_bytes += received;
+        count(Counter::SentBytes, sent);
+        count(Counter::ReceivedBytes, received);
+        Self { sent, received }
+    }
+
+    /// Adds to the edge, or to the overflow if there is none.
+    #[inline(always)]
+    fn add(self, edge: Option<&'static mut EdgeCounters>) -> Option<&'static mut EdgeCounters> {
+        let Some(edge) = edge else {
+            count(Counter::OverflowSentBytes, self.sent);
+            count(Counter::OverflowReceivedBytes, self.received);
+            return None;
+        };
+        add(&mut edge.sent_bytes, self.sent);
+        add(&mut edge.received_bytes, self.received);
+        edge.last_ns = now_ns();
+        Some(edge)
+    }
+}
 
 /// A connection is established.
 #[inline(always)]
@@ -32,40 +68,25 @@ pub(super) fn open(state: &SocketState, local: &Address) {
 /// Adds payload bytes since the last time.
 #[inline(always)]
 pub(super) fn flush(state: &mut SocketState, sent: u64, received: u64) {
-    let more_sent = sent.saturating_sub(state.sent_bytes);
-    let more_received = received.saturating_sub(state.received_bytes);
-    if more_sent == 0 && more_received == 0 {
-        return;
-    }
-    state.sent_bytes += more_sent;
-    state.received_bytes += more_received;
-    count(Counter::SentBytes, more_sent);
-    count(Counter::ReceivedBytes, more_received);
-    match maps::edge(&key(state)) {
-        Some(edge) => {
-            add(&mut edge.sent_bytes, more_sent);
-            add(&mut edge.received_bytes, more_received);
-            edge.last_ns = now_ns();
-        }
-        None => {
-            count(Counter::OverflowSentBytes, more_sent);
-            count(Counter::OverflowReceivedBytes, more_received);
-        }
+    let more = Bytes::since(state, sent, received);
+    if more.sent != 0 || more.received != 0 {
+        more.add(maps::edge(&key(state)));
     }
 }
 
-/// An established connection ended.
+/// An established connection ended; the same, and its end, with one look-up for both.
 #[inline(always)]
-pub(super) fn close(state: &SocketState, close: Close) {
+pub(super) fn close(state: &mut SocketState, sent: u64, received: u64, close: Close) {
     count(Counter::Closed, 1);
-    let Some(edge) = maps::edge(&key(state)) else {
-        return count(Counter::OverflowClosed, 1);
-    };
-    add(&mut edge.closed, 1);
-    if close as u8 == Close::Reset as u8 {
-        add(&mut edge.resets, 1);
+    let more = Bytes::since(state, sent, received);
+    let edge = maps::edge(&key(state));
+    match more.add(edge) {
+        Some(edge) => {
+            add(&mut edge.closed, 1);
+            add(&mut edge.resets, (close as u8 == Close::Reset as u8).into());
+        }
+        None => count(Counter::OverflowClosed, 1),
     }
-    edge.last_ns = now_ns();
 }
 
 /// A connect failed.

@@ -46,6 +46,8 @@ fn sock_release(ctx: SockContext) -> i32 {
 
 #[sock_ops]
 fn sock_ops(ctx: SockOpsContext) -> u32 {
+    #[cfg(feature = "trace")]
+    aya_log_ebpf::debug!(&ctx, "sock_ops {}", ctx.op());
     socket::event(&Ops::new(&ctx));
     ALLOW as u32
 }

@@ -141,8 +141,7 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
         let close = closing(ops, state, old);
         packet::classify(state, true);
         let (sent, received) = payload(state, &ops.progress());
-        edge::flush(state, sent, received);
-        edge::close(state, close);
+        edge::close(state, sent, received, close);
         emit::connection(ops, state, close);
     }
 }
