@@ -7,6 +7,8 @@ mod state;
 
 use std::{
     fs::File,
+    os::fd::AsFd as _,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -26,12 +28,13 @@ use tokio::{
 use crate::{
     config::{Config, KernelConfig, ScanConfig},
     discover::{
+        listeners::Found,
         mount::{self, Hierarchy},
         names::Names,
     },
     doctor,
     export::prometheus,
-    kernel::{Kernel, Options},
+    kernel::{Kernel, Options, Owner},
     serve::{self, FlowFilter, FollowError, Health, Snapshot, Source},
     view::scan::Scan,
 };
@@ -170,10 +173,35 @@ fn start(config: &KernelConfig, cluster: Option<String>) -> Result<Shared> {
         );
     }
     kernel.attach(&folder).context("attaching")?;
+    name_listeners(&mut kernel, &root);
     let names = Names::new(root, MOST_NAMES, host()?, cluster);
     let mut state = State::new(kernel, names, now()?)?;
     state.scan(now()?)?;
     Ok(Shared(Arc::new(Mutex::new(state))))
+}
+
+/// Gives listeners that are older than the programs their identity. After attaching, so that none
+/// falls between.
+fn name_listeners(kernel: &mut Kernel, cgroups: &Path) {
+    let found = Found::search(cgroups);
+    if found.refused > 0 {
+        tracing::warn!(
+            "{} processes do not let this one look at their sockets (CAP_SYS_PTRACE): servers that \
+             were listening already have no process name",
+            found.refused
+        );
+    }
+    for listener in &found.listeners {
+        let owner = Owner {
+            cgroup: listener.cgroup,
+            netns: listener.netns,
+            tgid: listener.tgid,
+            comm: listener.comm,
+        };
+        if let Err(error) = kernel.identify(listener.socket.as_fd(), &owner) {
+            tracing::warn!("a listener of process {} stays without a name: {error}", owner.tgid);
+        }
+    }
 }
 
 /// The loop.

@@ -4,6 +4,7 @@
 //! a pure parser with a thin layer of input around it, so that the parsers are tested on text.
 
 pub mod cgroup;
+pub mod listeners;
 pub mod mount;
 pub mod names;
 pub mod process;

@@ -134,7 +134,7 @@ impl Names {
 }
 
 /// The name as the kernel would hold it, if it fits.
-fn comm(name: &str) -> Option<Comm> {
+pub(super) fn comm(name: &str) -> Option<Comm> {
     let mut comm = Comm::default();
     // The last byte is always NUL.
     let (_, text) = comm.split_last_mut()?;

@@ -2,10 +2,13 @@
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{Array, MapData, PerCpuArray},
+    maps::{Array, MapData, PerCpuArray, SkStorage},
     programs::Program,
 };
-use plainsight_ebpf::abi::config::{Config, Filter};
+use plainsight_ebpf::abi::{
+    config::{Config, Filter},
+    flow::SocketState,
+};
 
 use super::{KernelError, tables::EdgeTable};
 
@@ -21,6 +24,7 @@ pub struct Options {
 /// Everything of ours in the kernel. Dropping it takes everything out.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
+    pub(super) sockets: SkStorage<MapData, SocketState>,
     pub(super) edges: EdgeTable,
     pub(super) counters: PerCpuArray<MapData, u64>,
     pub(super) config: Array<MapData, Config>,
@@ -74,6 +78,7 @@ impl Kernel {
             load(program).map_err(|refusal| KernelError::Program { name, refusal })?;
         }
         Ok(Self {
+            sockets: table(&mut ebpf, "SOCKETS")?,
             edges: EdgeTable::new(take(&mut ebpf, "EDGES")?, options.max_edges)?,
             counters: table(&mut ebpf, "COUNTERS")?,
             config: table(&mut ebpf, "CONFIG")?,

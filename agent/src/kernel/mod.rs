@@ -17,5 +17,5 @@ mod usage;
 pub use aya::Pod;
 pub use error::KernelError;
 pub use load::{Kernel, Options};
-pub use tables::{FilterSlot, Ring};
+pub use tables::{FilterSlot, Owner, Ring};
 pub use usage::{MapUsage, ProgramUsage};

@@ -2,14 +2,17 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
 };
 
 use aya::maps::{HashMap, IterableMap as _, Map, MapData, RingBuf};
 use plainsight_ebpf::abi::{
+    Comm,
     config::{FILTER_SLOTS, Filter},
     counters::Counter,
     edge::{EdgeCounters, EdgeKey},
+    flow::SocketState,
+    name_id,
 };
 
 use super::{Kernel, KernelError, batch::Batch, load::take};
@@ -21,6 +24,19 @@ const BATCH: usize = 4096;
 pub(super) struct EdgeTable {
     map: HashMap<MapData, EdgeKey, EdgeCounters>,
     batch: Batch<EdgeKey, EdgeCounters>,
+}
+
+/// Who holds a socket, as the programs would note it.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// The cgroup2 directory's inode.
+    pub cgroup: u64,
+    /// The network namespace's cookie; 0 where it is not known.
+    pub netns: u64,
+    /// The process (thread group).
+    pub tgid: u32,
+    /// The process's name.
+    pub comm: Comm,
 }
 
 /// A record filter in force.
@@ -87,6 +103,28 @@ impl Kernel {
         RingBuf::try_from(map)
             .map(Ring)
             .map_err(|refusal| KernelError::Map { name: "EVENTS", refusal })
+    }
+
+    /// Gives a listening socket the identity it would have got when it was bound, unless it has
+    /// one, so that every socket it accepts from now on inherits it. False if it had one.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses the update.
+    pub fn identify(&mut self, socket: BorrowedFd<'_>, owner: &Owner) -> Result<bool, KernelError> {
+        let refusal = |refusal| KernelError::Map { name: "SOCKETS", refusal };
+        if self.sockets.get(&socket, 0).is_ok_and(|state| state.tgid != 0) {
+            return Ok(false);
+        }
+        let state = SocketState {
+            cgroup: owner.cgroup,
+            netns: owner.netns,
+            tgid: owner.tgid,
+            comm: owner.comm,
+            name: if self.reads_process_names() { name_id(&owner.comm) } else { 0 },
+            ..SocketState::default()
+        };
+        self.sockets.insert(&socket, state, 0).map(|()| true).map_err(refusal)
     }
 
     /// Starts a new epoch: every live connection adds its counts at its next segment.

@@ -108,3 +108,7 @@ pub struct Pair {
 
 const _: () = assert!(size_of::<SocketState>() == 136);
 const _: () = assert!(size_of::<Pair>() == 40);
+
+// SAFETY: repr(C), only integers, no padding (the size assert above), any bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for SocketState {}
