@@ -36,8 +36,15 @@ pub const fn mapped(ip4: u32) -> Address {
 #[inline(always)]
 pub const fn name_id(comm: &Comm) -> u32 {
     let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *comm;
-    let low = u64::from_ne_bytes([a, b, c, d, e, f, g, h]);
-    let high = u64::from_ne_bytes([i, j, k, l, m, n, o, p]);
+    name_id_of_words(
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+    )
+}
+
+/// [`name_id`] of a name as two words, which is how the kernel half holds it.
+#[inline(always)]
+pub const fn name_id_of_words(low: u64, high: u64) -> u32 {
     // Two odd constants with well-spread bits (from the golden ratio and from pi).
     let mixed = low.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ high.wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
     let folded = (mixed ^ (mixed >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

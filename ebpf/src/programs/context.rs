@@ -19,7 +19,7 @@ use plainsight_ebpf::{
     wire::{
         head::{HEAD_LEN, Head, head},
         ip,
-        tcp::Segment,
+        tcp::{HEADER_LEN, Segment},
     },
 };
 
@@ -431,30 +431,22 @@ impl Packet {
         }
     }
 
-    /// A TCP segment's flags only: this is the hot path. The two usual headers are read in place,
-    /// at fixed offsets, because without CAP_PERFMON the verifier refuses any other.
-    #[inline(always)]
-    pub(super) fn tcp_flags(&self) -> Option<u8> {
-        const FLAGS: usize = 13;
-        const V4: usize = ip::V4_MIN_LEN as usize + FLAGS;
-        const V6: usize = ip::V6_LEN as usize + FLAGS;
-        let v4 = self.start::<{ V4 + 1 }>()?;
-        if v4[0] == ip::V4_WITHOUT_OPTIONS {
-            return Some(v4[V4]);
-        }
-        if ip::is_v6(v4[0]) && v4[6] == ip::TCP {
-            return Some(self.start::<{ V6 + 1 }>()?[V6]);
-        }
-        let mut flags = [0];
-        let at = ip::v4_len(v4[0])? + FLAGS as u32;
-        if self.load(at, &mut flags) { Some(flags[0]) } else { None }
-    }
-
-    /// A TCP segment's header.
+    /// A TCP segment's header. This is the hot path: the two usual headers are read in place, at
+    /// fixed offsets, because without CAP_PERFMON the verifier refuses any other.
     #[inline(always)]
     pub(super) fn segment(&self) -> Option<Segment> {
-        let at = self.transport_at(ip::TCP)?;
-        let mut header: [u8; 14] = *zeros().first_chunk()?;
+        const V4: u32 = ip::V4_MIN_LEN;
+        const V6: u32 = ip::V6_LEN;
+        let v4 = self.start::<{ V4 as usize + HEADER_LEN }>()?;
+        if v4[0] == ip::V4_WITHOUT_OPTIONS {
+            return Segment::read(v4.last_chunk()?, V4, self.len());
+        }
+        if ip::is_v6(v4[0]) && v4[6] == ip::TCP {
+            let v6 = self.start::<{ V6 as usize + HEADER_LEN }>()?;
+            return Segment::read(v6.last_chunk()?, V6, self.len());
+        }
+        let at = ip::v4_len(v4[0])?;
+        let mut header: [u8; HEADER_LEN] = *zeros().first_chunk()?;
         if self.load(at, &mut header) { Segment::read(&header, at, self.len()) } else { None }
     }
 

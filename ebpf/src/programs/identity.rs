@@ -6,9 +6,9 @@ use aya_ebpf::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, generated::bpf_get_current_comm,
     },
 };
-use plainsight_ebpf::abi::{Comm, flow::SocketState, name_id};
+use plainsight_ebpf::abi::{COMM_LEN, Comm, flow::SocketState, name_id_of_words};
 
-use super::context::{Socket, no_comm};
+use super::context::{Socket, no_comm, zero};
 
 /// Whether process names are read. The agent sets it to 0 where the kernel wants CAP_PERFMON for
 /// that and the agent does not have it; the verifier then takes the call out.
@@ -24,8 +24,7 @@ pub(super) fn current(state: &mut SocketState, netns: u64) {
     state.netns = netns;
     state.tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if NAMES.load() != 0 {
-        state.comm = comm();
-        state.name = name_id(&state.comm);
+        name(state);
     }
     state.verified = 0;
 }
@@ -44,10 +43,13 @@ pub(super) fn verify(state: &mut SocketState, socket: Socket) {
     state.verified = 1;
 }
 
+/// As words and not as bytes, which would be moved one by one.
 #[inline(always)]
-fn comm() -> Comm {
-    let mut comm = no_comm();
+fn name(state: &mut SocketState) {
+    let mut words = [zero(), zero()];
     // SAFETY: the helper writes at most the length it is given. It cannot fail for a process.
-    unsafe { bpf_get_current_comm(comm.as_mut_ptr().cast(), comm.len() as u32) };
-    comm
+    unsafe { bpf_get_current_comm(words.as_mut_ptr().cast(), COMM_LEN as u32) };
+    state.name = name_id_of_words(words[0], words[1]);
+    // SAFETY: two words are sixteen bytes.
+    state.comm = unsafe { core::mem::transmute::<[u64; 2], Comm>(words) };
 }

@@ -78,11 +78,11 @@ fn known(socket: Socket) -> Option<&'static mut SocketState> {
 /// Ingress of an open connection.
 #[inline(always)]
 fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let Some(flags) = packet.tcp_flags() else { return count(Counter::SegmentsUnreadable, 1) };
-    if state.head_in != Head::None as u8 && flags & ENDS == 0 {
+    let Some(segment) = packet.segment() else { return count(Counter::SegmentsUnreadable, 1) };
+    let first_payload = state.head_in == Head::None as u8 && segment.payload > 0;
+    if !first_payload && segment.flags & ENDS == 0 {
         return;
     }
-    let Some(segment) = packet.segment() else { return count(Counter::SegmentsUnreadable, 1) };
     let Some(tcp) = socket.tcp() else { return };
     let expected = tcp.rcv_nxt();
     if segment.flags & FIN != 0 && !(state.fin_in_seen != 0 && state.fin_in == expected) {
@@ -97,7 +97,7 @@ fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
     if segment.flags & RST != 0 {
         state.reset_in = 1;
     }
-    if segment.payload > 0 && state.head_in == Head::None as u8 {
+    if first_payload {
         let first = if tcp.has_received() { Head::Unknown } else { packet.head(&segment) };
         state.head_in = first as u8;
     }
@@ -121,12 +121,11 @@ fn answered(packet: &Packet, socket: Socket, state: &mut SocketState) {
 /// Egress of an open connection.
 #[inline(always)]
 fn leaving(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let Some(flags) = packet.tcp_flags() else { return count(Counter::SegmentsUnreadable, 1) };
+    let Some(segment) = packet.segment() else { return count(Counter::SegmentsUnreadable, 1) };
     let epoch = maps::config().epoch;
-    if state.settled != 0 && state.epoch == epoch && flags & ENDS == 0 {
+    if state.settled != 0 && state.epoch == epoch && segment.flags & ENDS == 0 {
         return;
     }
-    let Some(segment) = packet.segment() else { return count(Counter::SegmentsUnreadable, 1) };
     note_sent(packet, &segment, state);
     let due = state.epoch != epoch;
     classify(state, due);

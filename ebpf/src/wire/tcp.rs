@@ -9,6 +9,9 @@ pub const RST: u8 = 0x04;
 /// The acknowledgment number is meaningful.
 pub const ACK: u8 = 0x10;
 
+/// How much of the header is read: all before the window.
+pub const HEADER_LEN: usize = 14;
+
 /// Shortest header.
 pub const MIN_LEN: u32 = 20;
 
@@ -28,9 +31,9 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Reads the header's first 14 bytes, which stand at `at` in a packet of `length` bytes.
+    /// Reads the header's start, which stands at `at` in a packet of `length` bytes.
     #[inline(always)]
-    pub const fn read(header: &[u8; 14], at: u32, length: u32) -> Option<Self> {
+    pub const fn read(header: &[u8; HEADER_LEN], at: u32, length: u32) -> Option<Self> {
         let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags] = *header;
         let header_len = ((offset >> 4) as u32) * 4;
         let payload_at = at + header_len;
@@ -57,7 +60,8 @@ impl Segment {
 mod tests {
     use super::*;
 
-    const HEADER: [u8; 14] = [0, 80, 1, 2, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 9, 0x50, FIN | ACK];
+    const HEADER: [u8; HEADER_LEN] =
+        [0, 80, 1, 2, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 9, 0x50, FIN | ACK];
 
     #[test]
     fn reads_payload_and_wraps_the_sequence() {
