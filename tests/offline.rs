@@ -1,1 +1,171 @@
-//! stub
+//! Recorded counts through core and every exit, compared with checked-in text.
+//!
+//! `UPDATE_EXPECT=1` writes the text anew; what changed is then for the reviewer to see.
+
+use std::{env, fs, path::PathBuf, time::Duration};
+
+use plainsight::{
+    export::{self, EdgeRows, MapFill, ProcessUse, SERIES_LIMIT, Sample, Scans, prometheus},
+    serve::Snapshot,
+    view::{self, Style, scan::Scan},
+};
+use plainsight_core::{
+    flow::{Totals, balance},
+    graph::{self, Edge},
+};
+use plainsight_ebpf::abi::counters::Counter;
+use plainsight_tests::{harness::Metrics, recording::Recording};
+
+#[test]
+fn the_map() {
+    let recording = Recording::read();
+    compare("edges.json", &(pretty(&edges(&recording)) + "\n"));
+}
+
+#[test]
+fn the_map_in_another_order_is_the_same() {
+    let mut recording = Recording::read();
+    let expect = pretty(&edges(&recording));
+    recording.halves.reverse();
+    assert_eq!(pretty(&edges(&recording)), expect);
+    // A prime step visits all of them in an order that is neither.
+    let count = recording.halves.len();
+    recording.halves = (0..count).map(|at| recording.halves[at * 7 % count]).collect();
+    assert_eq!(pretty(&edges(&recording)), expect);
+}
+
+#[test]
+fn records() {
+    let recording = Recording::read();
+    let lines = recording.records().into_iter().map(|record| pretty(&record) + "\n");
+    compare("records.json", &lines.collect::<String>());
+}
+
+#[test]
+fn the_metrics_page() {
+    let recording = Recording::read();
+    let page = prometheus::encode(&sample(&recording, SERIES_LIMIT)).expect("a page");
+    Metrics::parse(&page).expect("a page of the format");
+    compare("metrics.txt", &page);
+}
+
+#[test]
+fn a_metrics_page_beyond_its_limit() {
+    let recording = Recording::read();
+    let limited = prometheus::encode(&sample(&recording, 1)).expect("a page");
+    let whole = prometheus::encode(&sample(&recording, SERIES_LIMIT)).expect("a page");
+    let [limited, whole] =
+        [limited, whole].map(|page| Metrics::parse(&page).expect("a page of the format"));
+    for name in ["plainsight_edge_connections_total", "plainsight_edge_bytes_total"] {
+        assert_eq!(limited.get(name, &[]), whole.get(name, &[]), "{name} adds up");
+    }
+    assert!(limited.get("plainsight_series_overflow_total", &[]).expect("a count") > 0);
+}
+
+#[test]
+fn the_screen_of_map() {
+    let recording = Recording::read();
+    compare("map.txt", &view::map::text(&snapshot(&recording), Style::default()));
+}
+
+#[test]
+fn the_screen_of_scan() {
+    let recording = Recording::read();
+    let scan = Scan {
+        host: "erp01".into(),
+        kernel: "6.1.0-50-cloud-amd64".into(),
+        duration: Duration::from_secs(60),
+        nothing_left: true,
+        map: snapshot(&recording),
+    };
+    compare("scan.txt", &view::scan::text(&scan, Style::default()));
+}
+
+#[test]
+fn hostile_names_reach_no_terminal() {
+    let recording = Recording::read();
+    let snapshot = snapshot(&recording);
+    let has_control = |text: &str| text.chars().any(|c| c.is_control() && c != '\n');
+    let names: Vec<&str> = snapshot.edges.iter().map(|edge| edge.client.name.as_str()).collect();
+    assert!(names.iter().any(|name| has_control(name)), "the recording has a hostile name");
+    assert!(!has_control(&view::map::text(&snapshot, Style::default())));
+}
+
+#[test]
+fn the_recording_balances() {
+    let recording = Recording::read();
+    let balance = balance(&totals(&recording), &recording.halves);
+    assert_eq!((balance.error(), balance.open()), (0, 2));
+}
+
+fn edges(recording: &Recording) -> Vec<Edge> {
+    graph::edges(&recording.halves, &recording.directory, &recording.clock)
+}
+
+/// Totals as the hooks would have counted them.
+fn totals(recording: &Recording) -> Totals {
+    let mut totals = Totals::default();
+    for half in &recording.halves {
+        let counters = &half.counters;
+        totals.add(Counter::Opened, half.connections());
+        totals.add(Counter::Closed, counters.closed);
+        totals.add(Counter::Failed, half.failures());
+        totals.add(Counter::SentBytes, counters.sent_bytes);
+        totals.add(Counter::ReceivedBytes, counters.received_bytes);
+        let is_paired = half.peer().is_some();
+        totals.add(Counter::Paired, if is_paired { half.connections() } else { 0 });
+    }
+    totals.add(Counter::DatagramsSent, 211);
+    totals.add(Counter::DatagramSentBytes, 1009);
+    totals.add(Counter::RingFullConnection, 3);
+    totals
+}
+
+fn snapshot(recording: &Recording) -> Snapshot {
+    let totals = totals(recording);
+    Snapshot {
+        edges: edges(recording),
+        complete: true,
+        lost: export::lost(&totals),
+        taken_at: recording.clock.time(recording.taken_ns),
+    }
+}
+
+fn sample(recording: &Recording, limit: usize) -> Sample {
+    let totals = totals(recording);
+    Sample {
+        edges: EdgeRows::new(&edges(recording), limit),
+        lost: export::lost(&totals),
+        totals,
+        maps: vec![MapFill {
+            name: "EDGES",
+            entries: Some(recording.halves.len() as u64),
+            capacity: 131_072,
+            memory_bytes: 28_311_552,
+        }],
+        events_received: [("first_seen", 17), ("connection", 46)].into(),
+        balance_error: 0,
+        scans: Scans { count: 61, seconds: 0.5 },
+        filters: 1,
+        process: Some(ProcessUse { resident_bytes: 9_437_184, cpu_seconds: 0.25 }),
+    }
+}
+
+fn pretty(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("values are JSON")
+}
+
+/// Compares with the fixture, or writes it.
+fn compare(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+    if env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        return;
+    }
+    let expect = fs::read_to_string(&path).unwrap_or_default();
+    let pairs = expect.lines().zip(text.lines()).enumerate();
+    for (number, (wanted, found)) in pairs {
+        assert_eq!(found, wanted, "{name}, line {}: UPDATE_EXPECT=1 accepts it", number + 1);
+    }
+    assert_eq!(text.len(), expect.len(), "{name} has another length: UPDATE_EXPECT=1 accepts it");
+}

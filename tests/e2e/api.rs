@@ -85,8 +85,9 @@ fn the_command_line_shows_what_the_api_gives() {
     let stage = stage_with_an_edge();
     let run = |arguments: &[&str]| {
         let mut command = std::process::Command::new(plainsight_tests::harness::agent_binary());
-        let finished =
-            plainsight_tests::harness::run(command.args(arguments).args(["--api", &stage.agent.url()]));
+        let finished = plainsight_tests::harness::run(
+            command.args(arguments).args(["--api", &stage.agent.url()]),
+        );
         assert!(finished.status.success(), "{arguments:?}: {}", finished.stderr);
         finished.stdout
     };
@@ -159,8 +160,11 @@ fn nothing_can_be_written() {
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
         let mut stream = TcpStream::connect(stage.agent.address()).expect("the agent listens");
         let host = stage.agent.address();
-        write!(stream, "{method} /api/v1/edges HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
-            .expect("the agent reads");
+        write!(
+            stream,
+            "{method} /api/v1/edges HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        )
+        .expect("the agent reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the agent answers");
         assert!(answer.starts_with("HTTP/1.1 405 "), "{method}: {answer}");

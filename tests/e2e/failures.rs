@@ -31,9 +31,8 @@ fn refused_connects() {
 fn timed_out_connects() {
     let stage = Stage::set();
     let (mut full, address) = full();
-    let arguments = format!(
-        "connect --to {address} --connections {TIMED_OUT} --syn-retries 1 --parallel yes"
-    );
+    let arguments =
+        format!("connect --to {address} --connections {TIMED_OUT} --syn-retries 1 --parallel yes");
     let tally = Peer::start(stage.place(), "ps-timeout", &arguments).finish();
     assert_eq!(failed(&tally, "timed out"), TIMED_OUT, "{tally:?}");
     full.proceed();

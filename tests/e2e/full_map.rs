@@ -13,7 +13,10 @@ fn what_finds_no_room_is_counted() {
         // Only the client is watched, so each connection would be one edge with one half.
         let (server, to) = Peer::serve(Place::default(), "ps-server", listen, 1, "drain");
         let client = Peer::connect(stage.place(), "ps-client", to, 1, "none").finish();
-        assert_eq!((client.without_ports(), server.finish()), (Tally::of(1, 0, 0), Tally::of(1, 0, 0)));
+        assert_eq!(
+            (client.without_ports(), server.finish()),
+            (Tally::of(1, 0, 0), Tally::of(1, 0, 0))
+        );
     }
     stage.agent.settle();
     let metrics = stage.agent.metrics();

@@ -28,8 +28,7 @@ fn check(what: &str, listen: &str, ask: &str) {
     let stage = Stage::set();
     let listen = listen.parse().expect("an address");
     let answer = format!("receive:{QUESTION},send:{ANSWER},drain");
-    let (server, address) =
-        Peer::serve(stage.place(), "ps-server", listen, CONNECTIONS, &answer);
+    let (server, address) = Peer::serve(stage.place(), "ps-server", listen, CONNECTIONS, &answer);
     let ask = SocketAddr::new(ask.parse().expect("an address"), address.port());
     let question = format!("send:{QUESTION},receive:{ANSWER}");
     let client = Peer::connect(stage.place(), "ps-client", ask, CONNECTIONS, &question).finish();

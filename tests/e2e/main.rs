@@ -12,5 +12,6 @@ mod live;
 mod local;
 mod namespaces;
 mod observe;
+mod older;
 mod protocols;
 mod udp;

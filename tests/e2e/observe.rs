@@ -105,7 +105,8 @@ fn two_observers_get_what_each_asked_for() {
     clients.extend(more);
     let records = wide.records(4 * CONNECTIONS);
     assert_eq!(client_ports(&records, "client"), clients.into_iter().map(u64::from).collect());
-    (first.finish(), second.finish());
+    first.finish();
+    second.finish();
     narrow.end(&stage.agent);
     wide.end(&stage.agent);
     assert_nothing_lost(&stage);

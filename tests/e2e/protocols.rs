@@ -20,7 +20,12 @@ const CASES: [Case; 9] = [
     case("tls", "say:tls-client-hello,drain", "receive:261,say:tls-server-hello", Class::Tls),
     case("tls-offered", "say:tls-client-hello", "drain", Class::TlsOffered),
     // A hello that is answered in the clear was never TLS.
-    case("tls-refused", "say:tls-client-hello,drain", "receive:261,say:http1-response", Class::Http1),
+    case(
+        "tls-refused",
+        "say:tls-client-hello,drain",
+        "receive:261,say:http1-response",
+        Class::Http1,
+    ),
     case("ssh", "say:ssh,drain", "say:ssh,receive:15", Class::Ssh),
     case("server-first", "receive:31,send:31", "send:31,drain", Class::Unknown),
     case("unknown", "send:31,drain", "receive:31,send:31", Class::Unknown),

@@ -6,3 +6,4 @@
 //! leaves loopback and the test's own network namespaces, and everything is gone afterwards.
 
 pub mod harness;
+pub mod recording;

@@ -126,7 +126,7 @@ fn leaving(packet: &Packet, socket: Socket, state: &mut SocketState) {
     if state.settled != 0 && state.epoch == epoch && segment.flags & ENDS == 0 {
         return;
     }
-    note_sent(packet, &segment, state);
+    note_sent(packet, socket, &segment, state);
     let due = state.epoch != epoch;
     classify(state, due);
     if due {
@@ -136,14 +136,24 @@ fn leaving(packet: &Packet, socket: Socket, state: &mut SocketState) {
 }
 
 #[inline(always)]
-fn note_sent(packet: &Packet, segment: &Segment, state: &mut SocketState) {
+fn note_sent(packet: &Packet, socket: Socket, segment: &Segment, state: &mut SocketState) {
     if segment.flags & FIN != 0 {
         state.fin_out = segment.end();
         state.fin_out_seen = 1;
     }
     if segment.payload > 0 && state.head_out == Head::None as u8 {
-        state.head_out = packet.head(segment) as u8;
+        let first = starts_stream(socket, segment);
+        state.head_out = if first { packet.head(segment) } else { Head::Unknown } as u8;
     }
+}
+
+/// Whether a segment's payload is the first of its stream: nothing but the SYN was acknowledged,
+/// and it starts right there. Payload in the SYN itself (TCP Fast Open) came before.
+#[inline(always)]
+fn starts_stream(socket: Socket, segment: &Segment) -> bool {
+    let Some(tcp) = socket.tcp() else { return false };
+    let progress = tcp.progress();
+    progress.acked <= 1 && segment.seq == progress.snd_una
 }
 
 #[inline(always)]

@@ -44,10 +44,11 @@ fn connecting(ops: &Ops) {
     request_callbacks(ops);
 }
 
-/// The client's end is established.
+/// The client's end is established. Without a state its SYN left before the programs were here,
+/// and with it who sent it: such a connection counts as older.
 #[inline(always)]
 fn active(ops: &Ops) {
-    let Some(state) = ops.socket().and_then(maps::socket_or_new) else { return };
+    let Some(state) = ops.socket().and_then(maps::socket) else { return };
     state.role = Role::Client as u8;
     state.remote = ops.remote();
     state.port = ops.remote_port();
@@ -65,10 +66,11 @@ fn active(ops: &Ops) {
     opened(ops, state);
 }
 
-/// The server's end is established. Its state is the listener's, but for what follows.
+/// The server's end is established. Its state is the listener's, but for what follows; a listener
+/// has one from its first packet on.
 #[inline(always)]
 fn passive(ops: &Ops) {
-    let Some(state) = ops.socket().and_then(maps::socket_or_new) else { return };
+    let Some(state) = ops.socket().and_then(maps::socket) else { return };
     if state.role != Role::Client as u8 {
         state.role = Role::Server as u8;
         state.remote = ops.remote();

@@ -142,14 +142,14 @@ impl Agent {
         wait::until(what, || look(&self.edges()))
     }
 
-    /// Waits until the agent has looked at the kernel twice more, all that was opened is closed,
-    /// and every count is accounted for.
+    /// Waits until the agent has looked at the kernel once more, and found that all that was
+    /// opened is closed and every count is accounted for.
     ///
     /// # Panics
     ///
     /// If that takes too long.
     pub fn settle(&self) {
-        self.scan_twice();
+        self.scan();
         wait::until("a map at rest", || {
             let metrics = self.metrics();
             let opened = metrics.get("plainsight_connections_opened_total", &[])?;
@@ -164,16 +164,17 @@ impl Agent {
         });
     }
 
-    /// Waits until the agent has looked at the kernel twice more.
+    /// Waits until the agent has looked at the kernel once more. A count of looks is told between
+    /// two of them, so the next one sees all that is there now.
     ///
     /// # Panics
     ///
     /// If that takes too long.
-    pub fn scan_twice(&self) {
+    pub fn scan(&self) {
         let scans = || self.metrics().get("plainsight_scan_duration_seconds_count", &[]);
         let before = wait::until("a count of scans", scans);
-        wait::until("two more scans", || match scans()? {
-            now if now >= before + 2 => Ok(()),
+        wait::until("another scan", || match scans()? {
+            now if now > before => Ok(()),
             now => Err(format!("{before} scans before, {now} now")),
         });
     }

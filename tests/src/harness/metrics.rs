@@ -47,7 +47,10 @@ impl Metrics {
             labels.iter().all(|(name, value)| found.get(*name).is_some_and(|found| found == value))
         };
         let samples = self.samples.iter();
-        samples.filter(|((found, with), _)| found == name && has(with)).map(|(_, value)| value).sum()
+        samples
+            .filter(|((found, with), _)| found == name && has(with))
+            .map(|(_, value)| value)
+            .sum()
     }
 
     /// The same for a number that must be there, and whole.
@@ -176,7 +179,6 @@ fn unescaped(text: &str) -> Option<(String, &str)> {
                 'n' => '\n',
                 _ => return None,
             }),
-            c if c.is_control() => return None,
             c => value.push(c),
         }
     }

@@ -13,6 +13,7 @@ mod peer;
 mod program;
 mod report;
 mod stage;
+mod verifier;
 mod wait;
 
 pub use agent::{Agent, Ended};
@@ -27,4 +28,5 @@ pub use peer::{Peer, Place, Tally};
 pub use program::{Finished, agent_binary, run};
 pub use report::{count, full, report, skip};
 pub use stage::Stage;
+pub use verifier::verified_instructions;
 pub use wait::{patience, until};

@@ -34,12 +34,12 @@ impl Objects {
         let programs = loaded_programs().flatten().map(|program| {
             ((Kind::Program, program.id()), program.name_as_str().unwrap_or_default().to_owned())
         });
-        let maps = loaded_maps().flatten().map(|map| {
-            ((Kind::Map, map.id()), map.name_as_str().unwrap_or_default().to_owned())
-        });
-        let links = loaded_links().flatten().map(|link| {
-            ((Kind::Link, link.id()), format!("of program {}", link.program_id()))
-        });
+        let maps = loaded_maps()
+            .flatten()
+            .map(|map| ((Kind::Map, map.id()), map.name_as_str().unwrap_or_default().to_owned()));
+        let links = loaded_links()
+            .flatten()
+            .map(|link| ((Kind::Link, link.id()), format!("of program {}", link.program_id())));
         Self { ids: programs.chain(maps).chain(links).collect() }
     }
 

@@ -55,9 +55,7 @@ impl Observer {
     pub fn records(&mut self, count: u64) -> Vec<Record> {
         wait::until("records", || match self.read() {
             records if records.len() as u64 >= count => Ok(()),
-            records => {
-                Err(format!("{} of {count}; the observer {}", records.len(), self.state()))
-            }
+            records => Err(format!("{} of {count}; the observer {}", records.len(), self.state())),
         });
         let records = self.read();
         assert_eq!(records.len() as u64, count, "more records than connections: {records:#?}");

@@ -77,9 +77,9 @@ fn find(variable: &str, name: &str) -> PathBuf {
     let test = env::current_exe().expect("the test knows its own path");
     let folders: Vec<PathBuf> = test.ancestors().skip(1).take(3).map(PathBuf::from).collect();
     let beside = folders.iter().map(|folder| folder.join(name));
-    let other = folders.iter().flat_map(|folder| {
-        ["release", "debug"].map(|profile| folder.join(profile).join(name))
-    });
+    let other = folders
+        .iter()
+        .flat_map(|folder| ["release", "debug"].map(|profile| folder.join(profile).join(name)));
     let found = beside.chain(other).find(|path| path.is_file());
     found.unwrap_or_else(|| panic!("no program `{name}` near {}: set {variable}", test.display()))
 }

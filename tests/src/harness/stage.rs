@@ -43,7 +43,6 @@ impl Stage {
     }
 
     /// Waits for the tests of this binary that run at the same time: they share one kernel.
-    #[must_use]
     pub fn alone() -> MutexGuard<'static, ()> {
         // A test that failed has left nothing that matters here.
         ALONE.lock().unwrap_or_else(PoisonError::into_inner)

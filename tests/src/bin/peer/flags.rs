@@ -11,9 +11,7 @@ pub(crate) struct Flags(BTreeMap<String, String>);
 
 impl Flags {
     /// The command and its flags.
-    pub(crate) fn read(
-        mut words: impl Iterator<Item = String>,
-    ) -> anyhow::Result<(String, Self)> {
+    pub(crate) fn read(mut words: impl Iterator<Item = String>) -> anyhow::Result<(String, Self)> {
         let command = words.next().context("no command")?;
         let mut flags = BTreeMap::new();
         while let Some(word) = words.next() {
