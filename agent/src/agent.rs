@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
@@ -21,19 +21,19 @@ use plainsight_core::flow::Clock;
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
 
 use crate::{
     config::{Config, KernelConfig, ScanConfig},
     discover::{
-        listeners::Found,
+        listeners::Search,
         mount::{self, Hierarchy},
         names::Names,
     },
     doctor,
-    export::prometheus,
+    export::{EdgeRows, SERIES_LIMIT, Sample, prometheus},
     kernel::{Kernel, Options, Owner},
     serve::{self, FlowFilter, FollowError, Health, Snapshot, Source},
     view::scan::Scan,
@@ -49,8 +49,9 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// A loop that has not read counts for so long does not work.
 const STALLED: Duration = Duration::from_secs(10);
 
-/// How long the kernel may take to let go of everything.
-const LEAVE: Duration = Duration::from_secs(2);
+/// How long the kernel may take to let go of everything. With the server's last moment it is less
+/// than the two seconds in which the agent has to be gone.
+const LEAVE: Duration = Duration::from_millis(1400);
 
 /// Most ends on this host that get a name of their own: two for each edge of the default map.
 const MOST_NAMES: usize = 262_144;
@@ -59,13 +60,17 @@ const MOST_NAMES: usize = 262_144;
 enum Wake {
     Ring,
     Scan,
+    /// Records are due to be fetched, or somebody has begun to follow them.
     Follow,
     Stop,
 }
 
 /// The state, shared between the loop and whoever answers.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<State>>);
+struct Shared {
+    state: Arc<Mutex<State>>,
+    followed: Arc<Notify>,
+}
 
 // === impl Shared ===
 
@@ -73,13 +78,26 @@ impl Shared {
     /// A panic while the lock was held leaves counts that the next scan replaces, so the lock is
     /// taken all the same.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        let draft = {
+            let state = self.lock();
+            match state.known() {
+                Some(snapshot) => return snapshot,
+                None => state.draft(),
+            }
+        };
+        let snapshot = Arc::new(draft.snapshot());
+        self.lock().keep(&snapshot);
+        snapshot
     }
 }
 
 impl Source for Shared {
     fn snapshot(&self) -> Arc<Snapshot> {
-        self.lock().snapshot()
+        self.snapshot()
     }
 
     fn recent(&self) -> Vec<Bytes> {
@@ -87,11 +105,15 @@ impl Source for Shared {
     }
 
     fn follow(&self, filter: FlowFilter) -> Result<mpsc::Receiver<Bytes>, FollowError> {
-        self.lock().follow(filter, Instant::now())
+        let lines = self.lock().follow(filter, Instant::now())?;
+        self.followed.notify_one();
+        Ok(lines)
     }
 
     fn metrics(&self) -> Result<(&'static str, String)> {
-        let sample = self.lock().sample();
+        let snapshot = self.snapshot();
+        let sample = self.lock().sample(&snapshot);
+        let sample = Sample { edges: EdgeRows::new(&snapshot.edges, SERIES_LIMIT), ..sample };
         Ok((prometheus::CONTENT_TYPE, prometheus::encode(&sample)?))
     }
 
@@ -124,10 +146,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let result = watch(&shared, shutdown).await;
     _ = stop.send(());
     let served = server.await.context("the server's task panicked")?;
-    if leave(shared) == Some(false) {
-        tracing::error!("the kernel still holds something of ours after {LEAVE:?}");
-    }
-    result.and(served.context("the server failed"))
+    let left = leave(shared);
+    result.and(served.context("the server failed"))?;
+    ensure!(left != Some(false), "the kernel still holds something of ours after {LEAVE:?}");
+    Ok(())
 }
 
 /// Watches for a while, and leaves the kernel as it was.
@@ -146,11 +168,8 @@ pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Res
     };
     watch(&shared, end).await?;
     let watched = started.elapsed();
-    let snapshot = {
-        let mut state = shared.lock();
-        state.scan(now()?)?;
-        state.snapshot()
-    };
+    shared.lock().scan(now()?)?;
+    let snapshot = shared.snapshot();
     Ok(Scan {
         host: host()?,
         kernel: doctor::kernel_release(),
@@ -177,21 +196,13 @@ fn start(config: &KernelConfig, cluster: Option<String>) -> Result<Shared> {
     let names = Names::new(root, MOST_NAMES, host()?, cluster);
     let mut state = State::new(kernel, names, now()?)?;
     state.scan(now()?)?;
-    Ok(Shared(Arc::new(Mutex::new(state))))
+    Ok(Shared { state: Arc::new(Mutex::new(state)), followed: Arc::new(Notify::new()) })
 }
 
 /// Gives listeners that are older than the programs their identity. After attaching, so that none
 /// falls between.
 fn name_listeners(kernel: &mut Kernel, cgroups: &Path) {
-    let found = Found::search(cgroups);
-    if found.refused > 0 {
-        tracing::warn!(
-            "{} processes do not let this one look at their sockets (CAP_SYS_PTRACE): servers that \
-             were listening already have no process name",
-            found.refused
-        );
-    }
-    for listener in &found.listeners {
+    let search = Search::run(cgroups, |listener| {
         let owner = Owner {
             cgroup: listener.cgroup,
             netns: listener.netns,
@@ -201,6 +212,14 @@ fn name_listeners(kernel: &mut Kernel, cgroups: &Path) {
         if let Err(error) = kernel.identify(listener.socket.as_fd(), &owner) {
             tracing::warn!("a listener of process {} stays without a name: {error}", owner.tgid);
         }
+    });
+    if search.refused > 0 || search.failed > 0 {
+        tracing::warn!(
+            "sockets of {} processes may not be looked at (CAP_SYS_PTRACE), and {} could not be \
+             taken: servers that were listening there already have no process name",
+            search.refused,
+            search.failed
+        );
     }
 }
 
@@ -226,15 +245,16 @@ async fn watch(shared: &Shared, shutdown: impl Future<Output = ()>) -> Result<()
             }
             _ = scans.tick() => Wake::Scan,
             _ = fetches.tick(), if followed => Wake::Follow,
+            () = shared.followed.notified() => Wake::Follow,
         };
-        let mut state = shared.lock();
         match wake {
-            Wake::Ring | Wake::Follow => state.drain(Instant::now())?,
-            Wake::Scan => {
-                state.drain(Instant::now())?;
-                state.scan(now()?)?;
-            }
             Wake::Stop => return Ok(()),
+            Wake::Ring | Wake::Follow => {}
+            Wake::Scan => shared.lock().scan(now()?)?,
+        }
+        while shared.lock().drain(Instant::now())? {
+            // Whoever waits for the lock, or for this thread, goes first.
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -243,7 +263,7 @@ async fn watch(shared: &Shared, shutdown: impl Future<Output = ()>) -> Result<()
 fn leave(shared: Shared) -> Option<bool> {
     // A reader too slow for the server's last moment still holds the state; then the end of the
     // process, which is near, takes everything out.
-    let state = Arc::into_inner(shared.0)?;
+    let state = Arc::into_inner(shared.state)?;
     let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     state.into_kernel().leave(LEAVE)
 }

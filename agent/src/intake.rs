@@ -38,6 +38,8 @@ pub enum EventError {
 pub struct Scan {
     /// Every half of an edge.
     pub halves: Vec<Half>,
+    /// The totals, read before the halves.
+    pub before: Totals,
     /// The totals, read after the halves.
     pub totals: Totals,
 }
@@ -75,13 +77,18 @@ fn read<T: Pod>(bytes: &[u8]) -> Result<T, EventError> {
 ///
 /// If the kernel refuses a read.
 pub fn scan(kernel: &mut Kernel, room: usize) -> Result<Scan, KernelError> {
+    let before = totals(kernel)?;
     let mut halves = Vec::with_capacity(room);
     kernel.read_edges(|key, counters| halves.push(Half { key: *key, counters: *counters }))?;
+    Ok(Scan { halves, before, totals: totals(kernel)? })
+}
+
+fn totals(kernel: &Kernel) -> Result<Totals, KernelError> {
     let mut totals = [0; Counter::COUNT as usize];
     for (total, read) in totals.iter_mut().zip(kernel.totals()?) {
         *total = read;
     }
-    Ok(Scan { halves, totals: Totals::new(totals) })
+    Ok(Totals::new(totals))
 }
 
 #[cfg(test)]

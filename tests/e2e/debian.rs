@@ -119,7 +119,6 @@ fn scan_names_both_and_leaves_nothing() {
     let cgroup = Cgroup::new();
     let place = Place::of(&cgroup);
     let nginx = Nginx::start(place, free("127.0.0.1"));
-    let before = Objects::now();
     let duration = format!("{}s", count(3, 10));
     let mut command = Command::new(agent_binary());
     command.args(["scan", "--for", &duration]).arg("--cgroup").arg(cgroup.path());
@@ -128,8 +127,8 @@ fn scan_names_both_and_leaves_nothing() {
         .stdout(Stdio::piped())
         .spawn()
         .expect("the agent's program starts");
-    until("the scan's attachment", || match Objects::of(scan.id()).by_kind() {
-        [_, _, links] if links >= 8 => Ok(()),
+    let objects = until("the scan's attachment", || match Objects::of(scan.id()) {
+        found if found.by_kind()[2] >= 8 => Ok(found),
         found => Err(format!("{found:?}")),
     });
     for _ in 0..REQUESTS {
@@ -139,7 +138,7 @@ fn scan_names_both_and_leaves_nothing() {
     let stdout = scan.stdout.as_mut().expect("standard output was asked for");
     stdout.read_to_string(&mut screen).expect("a screen");
     let status = scan.wait().expect("a child can be waited for");
-    let left = before.left_behind();
+    let left = objects.remaining();
     report(
         &format!("scan --for {duration} during 23 curl requests: status, objects left"),
         "0, 0",

@@ -8,10 +8,12 @@ const CONNECTIONS: u64 = 11;
 #[test]
 fn what_finds_no_room_is_counted() {
     let stage = Stage::with(&["--max-edges", &MOST_EDGES.to_string()]);
-    for _ in 0..CONNECTIONS {
-        let listen = "127.0.0.1:0".parse().expect("an address");
-        // Only the client is watched, so each connection would be one edge with one half.
-        let (server, to) = Peer::serve(Place::default(), "ps-server", listen, 1, "drain");
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    // Only the client is watched, so each connection would be one edge with one half. All servers
+    // are there before the first client, so that each has a port of its own.
+    let serve = |_| Peer::serve(Place::default(), "ps-server", listen, 1, "drain");
+    let servers: Vec<_> = (0..CONNECTIONS).map(serve).collect();
+    for (server, to) in servers {
         let client = Peer::connect(stage.place(), "ps-client", to, 1, "none").finish();
         assert_eq!(
             (client.without_ports(), server.finish()),

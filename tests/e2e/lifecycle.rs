@@ -19,7 +19,7 @@ fn nothing_is_left_after_sigterm() {
     let mut agent = Agent::start(&cgroup, &[]);
     let ended = agent.end(Signal::SIGTERM);
     // At once: the agent's end must be the end of everything.
-    let left = before.left_behind();
+    let left = ended.objects.remaining();
     report(
         "SIGTERM: status, time, kernel objects left",
         format!("0, at most {LEAVE:?}, 0"),
@@ -31,6 +31,7 @@ fn nothing_is_left_after_sigterm() {
     assert_eq!(ended.status.code(), Some(0), "{}", agent.log());
     assert!(ended.took < LEAVE, "{:?}\n{}", ended.took, agent.log());
     assert!(left.is_empty(), "{left:?}");
+    gone(&before);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use plainsight_tests::harness::{Observer, Peer, Record, Stage, Tally, report};
+use plainsight_tests::harness::{Observer, Peer, Place, Record, Stage, Tally, report};
 
 const CONNECTIONS: u64 = 23;
 const QUESTION: u64 = 1009;
@@ -88,6 +88,35 @@ fn by_workload() {
     check_between(&records, &clients, asked, "ps-wanted");
     server.finish();
     observer.end(&stage.agent);
+    assert_nothing_lost(&stage);
+}
+
+/// A service that is restarted has a new cgroup each time, and the kernel has few filters.
+#[test]
+fn a_unit_that_is_restarted_is_followed() {
+    const LIVES: u64 = 19;
+    const UNIT: &str = "wanted.service";
+    let stage = Stage::set();
+    let (server, asked) = serve(&stage, "ps-server", "127.0.0.1:0", LIVES);
+    let mut unit = stage.cgroup.child(UNIT);
+    let mut observer = Observer::start(&stage.agent, &["--workload", UNIT]);
+    let mut clients = Vec::new();
+    for _ in 0..LIVES {
+        let client = Peer::connect(Place::of(&unit), "ps-client", asked, 1, &question());
+        clients.extend(client.finish().ports);
+        drop(unit);
+        unit = stage.cgroup.child(UNIT);
+        // At a scan the agent looks at what became of the unit.
+        stage.agent.scan();
+        stage.agent.scan();
+    }
+    let records = observer.records(2 * LIVES);
+    assert_eq!(client_ports(&records, "client"), clients.into_iter().map(u64::from).collect());
+    let other = Observer::start(&stage.agent, &["--workload", UNIT]);
+    other.end(&stage.agent);
+    server.finish();
+    observer.end(&stage.agent);
+    drop(unit);
     assert_nothing_lost(&stage);
 }
 

@@ -25,6 +25,9 @@ pub(crate) fn agent(
 ) -> anyhow::Result<ExitCode> {
     let object = object::build(workspace)?;
     let agent = binaries::agent(workspace, &object, true, Linkage::Dynamic)?;
+    if command == "run" {
+        println!("== in another terminal: {0} map, {0} observe, {0} doctor", agent.display());
+    }
     let error = Command::new(&agent).arg(command).args(arguments).exec();
     Err(error).with_context(|| format!("could not start {}", agent.display()))
 }

@@ -45,7 +45,8 @@ pub(crate) struct Options<'a> {
     pub(crate) bless: bool,
 }
 
-const UNIT_PACKAGES: &[&str] = &["plainsight-core", "plainsight", "plainsight-ebpf", "xtask"];
+const UNIT_PACKAGES: &[&str] =
+    &["plainsight-core", "plainsight", "plainsight-ebpf", "plainsight-tests", "xtask"];
 
 // === impl Tier ===
 

@@ -60,10 +60,8 @@ pub struct Account {
     pub overflow: u64,
 }
 
-/// Whether everything that was counted is somewhere.
-///
-/// A scan of the edges is not one instant, so on a busy host the two ways differ by what happened
-/// while it ran. A difference is a loss only where two scans find it and nothing moved between.
+/// Whether everything that was counted is somewhere, at a moment when nothing is being counted.
+/// For a host at work there is [`unaccounted`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Established connections.
@@ -237,6 +235,29 @@ pub fn balance(totals: &Totals, halves: &[Half]) -> Balance {
             half.counters.received_bytes
         }),
     }
+}
+
+/// By how much the edges differ from anything that can have been true while they were read, which
+/// was between two readings of the totals: 0 on a host at work as on one at rest.
+pub fn unaccounted(before: &Totals, after: &Totals, halves: &[Half]) -> u64 {
+    let (low, high) = (balance(before, halves), balance(after, halves));
+    // One that goes from edge to edge in between may be read twice, or not at all.
+    let moved = after.get(Counter::Moved).saturating_sub(before.get(Counter::Moved));
+    let outside = |low: Account, high: Account, slack| {
+        let least = low.total.saturating_sub(high.overflow).saturating_sub(slack);
+        let most = high.total.saturating_sub(low.overflow).saturating_add(slack);
+        let held = high.edges;
+        least.saturating_sub(held).saturating_add(held.saturating_sub(most))
+    };
+    [
+        outside(low.opened, high.opened, moved),
+        outside(low.closed, high.closed, 0),
+        outside(low.failed, high.failed, 0),
+        outside(low.sent_bytes, high.sent_bytes, 0),
+        outside(low.received_bytes, high.received_bytes, 0),
+    ]
+    .into_iter()
+    .fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use ipnet::IpNet;
 use plainsight_core::{flow, identity::Workload};
-use plainsight_ebpf::abi::{Address, config::Filter};
+use plainsight_ebpf::abi::{Address, config::Filter, event::Connection};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -35,7 +35,7 @@ pub(super) struct Follower {
 // === impl Follower ===
 
 impl Follower {
-    /// Puts the filter in force; `None` if the kernel has no room for it.
+    /// Puts the filter in force; `None` if the kernel has no room for any of it.
     pub(super) fn start(
         filter: FlowFilter,
         kernel: &mut Kernel,
@@ -44,15 +44,12 @@ impl Follower {
     ) -> Result<Option<(Self, Lines)>, KernelError> {
         let (lines, receiver) = mpsc::channel(BACKLOG);
         let mut follower = Self { filter, lines, installed: Vec::new(), missed: 0 };
-        let complete = follower.refresh(kernel, names, now)?;
-        if !complete {
-            follower.stop(kernel)?;
-            return Ok(None);
-        }
-        Ok(Some((follower, receiver)))
+        follower.refresh(kernel, names, now)?;
+        Ok((!follower.installed.is_empty()).then_some((follower, receiver)))
     }
 
-    /// Adds filters for cgroups of the workload that came since. False if there was no room.
+    /// Brings the kernel's filters up to what the workload is now: its cgroups come and go. False
+    /// if there was no room for all.
     pub(super) fn refresh(
         &mut self,
         kernel: &mut Kernel,
@@ -62,11 +59,17 @@ impl Follower {
         if !self.installed.is_empty() && self.filter.workload.is_none() {
             return Ok(true);
         }
-        let installed = |filter: &Filter| self.installed.iter().any(|(known, _)| known == filter);
-        let mut filters = compile(&self.filter, names, now);
-        filters.retain(|filter| !installed(filter));
-        let Some(slots) = kernel.add_filters(&filters)? else { return Ok(false) };
-        self.installed.extend(filters.into_iter().zip(slots));
+        let wanted = compile(&self.filter, names, now);
+        let is_over = |(filter, _): &mut (Filter, FilterSlot)| !wanted.contains(filter);
+        let over: Vec<_> = self.installed.extract_if(.., is_over).map(|(_, slot)| slot).collect();
+        kernel.remove_filters(&over)?;
+        for filter in wanted {
+            if self.installed.iter().any(|(known, _)| *known == filter) {
+                continue;
+            }
+            let Some(slot) = kernel.add_filter(&filter)? else { return Ok(false) };
+            self.installed.push((filter, slot));
+        }
         Ok(true)
     }
 
@@ -81,11 +84,17 @@ impl Follower {
         self.lines.is_closed()
     }
 
-    /// Whether a record that the kernel marked with these filters, between these two, is wanted.
-    pub(super) fn wants(&self, marks: u32, client: &Workload, server: &Workload) -> bool {
-        let marked = self.installed.iter().any(|(_, slot)| marks & slot.bit() != 0);
+    /// Whether a record between these two is wanted. The kernel's mark is not enough: it lets
+    /// through more than one workload of a name, and a slot may have been another observer's when
+    /// the record was marked.
+    pub(super) fn wants(&self, event: &Connection, client: &Workload, server: &Workload) -> bool {
+        let fits = |(filter, slot): &(Filter, FilterSlot)| {
+            event.filters & slot.bit() != 0
+                && [0, event.key.port, event.key.asked_port].contains(&filter.port)
+                && (filter.covers(&event.local) || filter.covers(&event.remote))
+        };
         let named = |name: &String| client.name == *name || server.name == *name;
-        marked && self.filter.workload.as_ref().is_none_or(named)
+        self.installed.iter().any(fits) && self.filter.workload.as_ref().is_none_or(named)
     }
 
     /// Sends a line, or counts it: a slow reader neither waits for nor delays anybody. Before the

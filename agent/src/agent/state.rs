@@ -10,7 +10,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use plainsight_core::{
     flow::{self, Clock, Endpoint, Reporter},
-    graph, identity,
+    graph,
+    identity::{self, Directory},
     protocol::{self, Transport},
     record::{self, Record},
 };
@@ -28,7 +29,7 @@ use crate::{
         names::{Names, Sighting},
         process,
     },
-    export::{self, EdgeRows, Lost, MapFill, ProcessUse, SERIES_LIMIT, Sample, Scans},
+    export::{self, EdgeRows, Lost, MapFill, ProcessUse, Sample, Scans},
     intake::{self, Event, Scan},
     kernel::{Kernel, KernelError, Ring},
     serve::{FlowFilter, FollowError, Snapshot},
@@ -37,8 +38,11 @@ use crate::{
 /// Records that are kept for those who ask for the latest.
 const RECENT: usize = 1000;
 
-/// Scans over which a difference must last to be an error: reading the edges takes a moment, in
-/// which connections go on.
+/// Events that are taken off the ring at once.
+const BATCH: u32 = 4096;
+
+/// Scans over which a difference must last to be an error: a program may have counted in one place
+/// and not yet in the other when both are read.
 const BALANCE_SCANS: usize = 3;
 
 /// The agent's knowledge.
@@ -49,7 +53,7 @@ pub(super) struct State {
     servers: Servers,
     followers: Vec<Follower>,
     recent: VecDeque<Bytes>,
-    scan: Scan,
+    scan: Arc<Scan>,
     clock: Clock,
     scanned_at: Instant,
     taken_at: Timestamp,
@@ -59,6 +63,26 @@ pub(super) struct State {
     undecodable: u64,
     missed: u64,
     snapshot: Option<Arc<Snapshot>>,
+}
+
+/// What a map is made of.
+pub(super) struct Draft {
+    scan: Arc<Scan>,
+    directory: Arc<Directory>,
+    clock: Clock,
+    lost: Lost,
+    taken_at: Timestamp,
+}
+
+/// One moment, on every clock that is used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// For how long ago.
+    pub(super) instant: Instant,
+    /// For people.
+    pub(super) time: Timestamp,
+    /// For what the kernel says.
+    pub(super) clock: Clock,
 }
 
 // === impl State ===
@@ -73,7 +97,7 @@ impl State {
             servers: Servers::default(),
             followers: Vec::new(),
             recent: VecDeque::new(),
-            scan: Scan::default(),
+            scan: Arc::new(Scan::default()),
             clock: now.clock,
             scanned_at: now.instant,
             taken_at: now.time,
@@ -104,15 +128,15 @@ impl State {
         self.scanned_at
     }
 
-    /// Takes every event there is off the ring, and ends what nobody reads any more.
-    pub(super) fn drain(&mut self, now: Instant) -> Result<(), KernelError> {
+    /// Takes events off the ring, and ends what nobody reads any more. True if there may be more
+    /// events: no more than so many are taken at once, because others wait for the lock.
+    pub(super) fn drain(&mut self, now: Instant) -> Result<bool, KernelError> {
         #[cfg(feature = "trace")]
         self.kernel.flush_trace();
-        loop {
-            let mut event = None;
-            if !self.ring.next(|bytes| event = Some(intake::decode(bytes))) {
-                break;
-            }
+        let mut taken = 0;
+        let mut event = None;
+        while taken < BATCH && self.ring.next(|bytes| event = Some(intake::decode(bytes))) {
+            taken += 1;
             match event {
                 Some(Ok(Event::FirstSeen(event))) => self.first_seen(&event, now),
                 Some(Ok(Event::Connection(event))) => self.connection(&event),
@@ -124,7 +148,7 @@ impl State {
         for follower in gone.collect::<Vec<_>>() {
             follower.stop(&mut self.kernel)?;
         }
-        Ok(())
+        Ok(taken == BATCH)
     }
 
     /// Reads all counts, and asks live connections to add theirs before the next time.
@@ -149,7 +173,7 @@ impl State {
             }
         }
         self.weigh(&scan);
-        self.scan = scan;
+        self.scan = Arc::new(scan);
         self.snapshot = None;
         (self.clock, self.scanned_at, self.taken_at) = (now.clock, now.instant, now.time);
         self.scans.count += 1;
@@ -161,7 +185,8 @@ impl State {
         if self.differences.len() == BALANCE_SCANS {
             self.differences.pop_front();
         }
-        self.differences.push_back(flow::balance(&scan.totals, &scan.halves).error());
+        let Scan { halves, before, totals } = scan;
+        self.differences.push_back(flow::unaccounted(before, totals, halves));
     }
 
     fn balance_error(&self) -> u64 {
@@ -192,7 +217,7 @@ impl State {
         self.recent.push_back(line.clone());
         let (client, server) = (&record.plainsight.client, &record.plainsight.server);
         for follower in &mut self.followers {
-            if follower.wants(event.filters, client, server) && !follower.send(&line) {
+            if follower.wants(event, client, server) && !follower.send(&line) {
                 self.missed += 1;
             }
         }
@@ -235,27 +260,34 @@ impl State {
         tracing::error!("{error}: the agent and its kernel object were not built together");
     }
 
-    /// The map as it was last read.
-    pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
-        if let Some(snapshot) = &self.snapshot {
-            return Arc::clone(snapshot);
-        }
-        let lost = self.lost();
-        let snapshot = Arc::new(Snapshot {
-            edges: graph::edges(&self.scan.halves, self.names.directory(), &self.clock),
-            complete: lost.values().flat_map(BTreeMap::values).all(|count| *count == 0),
-            lost,
-            taken_at: self.taken_at,
-        });
-        self.snapshot = Some(Arc::clone(&snapshot));
-        snapshot
+    /// The map as it was last read, if somebody has asked for it already.
+    pub(super) fn known(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.clone()
     }
 
-    /// Everything a scrape shows.
-    pub(super) fn sample(&mut self) -> Sample {
-        let snapshot = self.snapshot();
+    /// What the map is made of. Making it takes long where there are many edges, and is done
+    /// without the lock.
+    pub(super) fn draft(&self) -> Draft {
+        Draft {
+            scan: Arc::clone(&self.scan),
+            directory: Arc::clone(self.names.directory()),
+            clock: self.clock,
+            lost: self.lost(),
+            taken_at: self.taken_at,
+        }
+    }
+
+    /// Keeps a map for those who ask next, unless there is a later scan.
+    pub(super) fn keep(&mut self, snapshot: &Arc<Snapshot>) {
+        if snapshot.taken_at == self.taken_at {
+            self.snapshot = Some(Arc::clone(snapshot));
+        }
+    }
+
+    /// Everything a scrape shows beside the edges of this map.
+    pub(super) fn sample(&self, snapshot: &Snapshot) -> Sample {
         Sample {
-            edges: EdgeRows::new(&snapshot.edges, SERIES_LIMIT),
+            edges: EdgeRows::default(),
             totals: self.scan.totals,
             lost: snapshot.lost.clone(),
             maps: self.maps(),
@@ -276,19 +308,20 @@ impl State {
         agent.insert("undecodable".to_owned(), self.undecodable);
         agent.insert("observer_slow".to_owned(), self.missed);
         agent.insert("names_full".to_owned(), self.names.directory().refused());
+        agent.insert("cgroups_full".to_owned(), self.names.cgroups_refused());
         lost
     }
 
     fn maps(&self) -> Vec<MapFill> {
         let edges = self.scan.halves.len() as u64;
-        let usage = self.kernel.maps();
+        let usage = self.kernel.maps().into_iter().chain([self.ring.usage()]);
         let fill = |map: crate::kernel::MapUsage| MapFill {
             name: map.name,
             entries: (map.name == "EDGES").then_some(edges),
             capacity: map.capacity,
             memory_bytes: map.memory_bytes,
         };
-        usage.into_iter().map(fill).collect()
+        usage.map(fill).collect()
     }
 
     pub(super) fn recent(&self) -> Vec<Bytes> {
@@ -309,13 +342,17 @@ impl State {
     }
 }
 
-/// One moment, on every clock that is used.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    /// For how long ago.
-    pub(super) instant: Instant,
-    /// For people.
-    pub(super) time: Timestamp,
-    /// For what the kernel says.
-    pub(super) clock: Clock,
+// === impl Draft ===
+
+impl Draft {
+    /// Makes the map.
+    pub(super) fn snapshot(self) -> Snapshot {
+        let Self { scan, directory, clock, lost, taken_at } = self;
+        Snapshot {
+            edges: graph::edges(&scan.halves, &directory, &clock),
+            complete: lost.values().flat_map(BTreeMap::values).all(|count| *count == 0),
+            lost,
+            taken_at,
+        }
+    }
 }

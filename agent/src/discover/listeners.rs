@@ -40,47 +40,61 @@ pub struct Listener {
     pub comm: Comm,
 }
 
-/// What was found.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// The listeners, each once, with the lowest process id that holds it.
-    pub listeners: Vec<Listener>,
-    /// Processes whose sockets this one may not take: their servers stay nameless.
+/// How the search went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Listeners that were found, each once, with the lowest process id that holds it.
+    pub found: u64,
+    /// Processes whose sockets this one may not look at: their servers stay nameless.
     pub refused: u64,
+    /// Sockets that could not be taken for another reason than that they were closed meanwhile.
+    pub failed: u64,
 }
 
 /// Inodes of listening sockets by network namespace, each namespace read once.
 #[derive(Debug, Default)]
 struct Inodes(HashMap<OsString, HashSet<u64>>);
 
-// === impl Found ===
+// === impl Search ===
 
-impl Found {
-    /// Looks through every process there is. `cgroups` is the root of the cgroup2 hierarchy.
-    pub fn search(cgroups: &Path) -> Self {
-        let mut found = Self::default();
+impl Search {
+    /// Looks through every process there is, and calls `each` for every listener, so that no more
+    /// than one is held open at a time. `cgroups` is the root of the cgroup2 hierarchy.
+    pub fn run(cgroups: &Path, mut each: impl FnMut(&Listener)) -> Self {
+        let mut search = Self::default();
         let mut known = HashSet::new();
         let mut inodes = Inodes::default();
         for tgid in processes() {
-            let here = inodes.of(tgid);
-            for (number, inode) in sockets(tgid) {
-                if here.contains(&inode) && !known.contains(&inode) {
-                    match take(tgid, number) {
-                        Ok(socket) if is_tcp_listener(&socket) => {
-                            known.insert(inode);
-                            found.listeners.extend(describe(socket, tgid, cgroups));
-                        }
-                        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                            found.refused += 1;
-                            break;
-                        }
-                        // The process closed it, or ended, meanwhile.
-                        Ok(_) | Err(_) => {}
-                    }
+            let listening = inodes.of(tgid);
+            let sockets = sockets(tgid).unwrap_or_else(|error| {
+                search.refused += u64::from(is_refusal(&error) && !is_dead(tgid));
+                Vec::new()
+            });
+            for (number, inode) in sockets {
+                if listening.contains(&inode) && !known.contains(&inode) {
+                    let listener = search.take(tgid, number, cgroups);
+                    known.extend(listener.as_ref().map(|_| inode));
+                    listener.iter().for_each(&mut each);
                 }
             }
         }
-        found
+        search
+    }
+
+    fn take(&mut self, tgid: u32, number: i32, cgroups: &Path) -> Option<Listener> {
+        match take(tgid, number) {
+            // Unless the number has become another file's.
+            Ok(socket) if is_tcp_listener(&socket) => {
+                self.found += 1;
+                describe(socket, tgid, cgroups)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                let is_closed = matches!(error.raw_os_error(), Some(libc::EBADF | libc::ESRCH));
+                self.failed += u64::from(!is_closed);
+                None
+            }
+        }
     }
 }
 
@@ -116,15 +130,34 @@ fn processes() -> Vec<u32> {
     ids
 }
 
-/// Descriptor and inode of each socket of a process.
-fn sockets(tgid: u32) -> Vec<(i32, u64)> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{tgid}/fd")) else { return Vec::new() };
-    let socket = |entry: fs::DirEntry| {
-        let target = fs::read_link(entry.path()).ok()?;
-        let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
-        Some((entry.file_name().to_str()?.parse().ok()?, inode))
-    };
-    entries.flatten().filter_map(socket).collect()
+/// Descriptor and inode of each socket of a process. Who may list them need not be allowed to read
+/// what they are.
+fn sockets(tgid: u32) -> io::Result<Vec<(i32, u64)>> {
+    let mut sockets = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{tgid}/fd"))?.flatten() {
+        match fs::read_link(entry.path()) {
+            Ok(target) => sockets.extend(socket(&entry, &target)),
+            Err(error) if is_refusal(&error) => return Err(error),
+            // It was closed meanwhile.
+            Err(_) => {}
+        }
+    }
+    Ok(sockets)
+}
+
+fn socket(entry: &fs::DirEntry, target: &Path) -> Option<(i32, u64)> {
+    let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+    Some((entry.file_name().to_str()?.parse().ok()?, inode))
+}
+
+/// A process that has ended and waits for its parent refuses everybody, and holds nothing.
+fn is_dead(tgid: u32) -> bool {
+    let program = fs::read_link(format!("/proc/{tgid}/exe"));
+    program.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// Takes a descriptor of the same open socket (pidfd_open(2), pidfd_getfd(2)).
@@ -204,7 +237,7 @@ mod tests {
         let inode = fs::metadata(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap().ino();
         let own = std::process::id();
         assert!(Inodes::default().of(own).contains(&inode));
-        assert!(sockets(own).contains(&(listener.as_raw_fd(), inode)));
+        assert!(sockets(own).unwrap().contains(&(listener.as_raw_fd(), inode)));
         let taken = take(own, listener.as_raw_fd()).unwrap();
         assert!(is_tcp_listener(&taken));
         let described = describe(taken, own, Path::new("/nowhere")).unwrap();

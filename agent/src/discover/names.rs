@@ -3,12 +3,17 @@
 //! A process may be gone, or may have become another program, by the time it is looked up. So what
 //! the hook saw counts first, and `/proc` only adds to it where it is of the same process.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
 
 use plainsight_core::{
     escape,
     flow::Endpoint,
-    identity::{self, Directory, Kind, Workload},
+    identity::{self, Directory, Workload},
 };
 use plainsight_ebpf::abi::{Comm, name_id};
 
@@ -37,7 +42,7 @@ pub struct Sighting {
 #[derive(Debug)]
 pub struct Names {
     cgroups: Cgroups,
-    directory: Directory,
+    directory: Arc<Directory>,
     host: String,
     cluster: Option<String>,
 }
@@ -48,12 +53,17 @@ impl Names {
     /// Names for ends on `host`, whose cgroup2 hierarchy is at `root`; at most `capacity` of them.
     pub fn new(root: PathBuf, capacity: usize, host: String, cluster: Option<String>) -> Self {
         let cgroups = Cgroups::new(root, MOST_CGROUPS);
-        Self { cgroups, directory: Directory::new(capacity), host, cluster }
+        Self { cgroups, directory: Arc::new(Directory::new(capacity)), host, cluster }
     }
 
-    /// All that was learnt.
-    pub fn directory(&self) -> &Directory {
+    /// All that was learnt. Whoever keeps it sees it as it is now.
+    pub fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    /// How many cgroups found no room.
+    pub fn cgroups_refused(&self) -> u64 {
+        self.cgroups.refused()
     }
 
     /// The host's own name.
@@ -65,18 +75,23 @@ impl Names {
     /// cgroup and the id of a process name, 0 where any will do. A process that is yet to come is
     /// found by its name; what fits it by chance is sorted out by whoever reads.
     pub fn marks(&mut self, workload: &str, now: Instant) -> BTreeSet<(u64, u32)> {
-        let ends = self.directory.iter().filter(|(_, known)| known.name == workload);
-        let of_end = |(end, known): (&Endpoint, &Workload)| match known.kind {
-            Kind::Unit | Kind::Container | Kind::Pod => (end.cgroup, 0),
-            Kind::Process | Kind::Group | Kind::Address => (end.cgroup, end.name),
-        };
-        let mut marks: BTreeSet<_> = ends.map(of_end).collect();
+        let by_name = comm(workload).map(|comm| name_id(&comm));
         let named = |path: &str| identity::from_cgroup(path, &self.host);
-        let of_cgroup = |path: &str| named(path).is_some_and(|known| known.name == workload);
-        marks.extend(
-            self.cgroups.all(now).filter(|(_, path)| of_cgroup(path)).map(|(id, _)| (id, 0)),
-        );
-        marks.extend(comm(workload).map(|comm| (0, name_id(&comm))));
+        let tree: BTreeMap<u64, bool> = self
+            .cgroups
+            .all(now)
+            .map(|(id, path)| (id, named(path).is_some_and(|known| known.name == workload)))
+            .collect();
+        let whole = tree.iter().filter(|(_, is_whole)| **is_whole).map(|(id, _)| (*id, 0));
+        let mut marks: BTreeSet<_> = whole.chain(by_name.map(|name| (0, name))).collect();
+        // What is left are ends by a name of their own in a cgroup that others share, while that
+        // cgroup is there.
+        for (end, known) in self.directory.iter() {
+            let is_shared = tree.get(&end.cgroup) == Some(&false);
+            if known.name == workload && is_shared && Some(end.name) != by_name {
+                marks.insert((end.cgroup, end.name));
+            }
+        }
         marks
     }
 
@@ -92,7 +107,7 @@ impl Names {
         };
         let Some(path) = self.path(sighting, process.as_ref(), now) else { return };
         let workload = self.workload(sighting, process.as_ref(), path.as_deref());
-        self.directory.insert(sighting.endpoint, workload);
+        Arc::make_mut(&mut self.directory).insert(sighting.endpoint, workload);
     }
 
     /// The cgroup's path; `Some(None)` where the cgroup is gone, `None` where it is too soon to
@@ -161,7 +176,7 @@ fn describe(sighting: &Sighting, process: Option<&Process>) -> identity::Process
 mod tests {
     use std::{fs, os::unix::fs::MetadataExt as _};
 
-    use plainsight_core::identity::MatchedBy;
+    use plainsight_core::identity::{Kind, MatchedBy};
 
     use super::*;
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use plainsight_core::{
+    escape,
     flow::{Reporter, Totals},
     graph::{Edge, FailuresByKind},
 };
@@ -213,9 +214,9 @@ pub(crate) fn occurred(
 impl EdgeLabels {
     fn new(edge: &Edge) -> Self {
         let [client, server] = [&edge.client, &edge.server].map(|workload| Party {
-            workload: workload.name.clone(),
+            workload: text(&workload.name),
             kind: workload.kind.name(),
-            namespace: workload.namespace.clone().unwrap_or_default(),
+            namespace: workload.namespace.as_deref().map(text).unwrap_or_default(),
         });
         Self {
             client,
@@ -256,6 +257,12 @@ impl Counts {
             *sum = sum.saturating_add(more);
         }
     }
+}
+
+/// A name without control characters: the format would carry them, into every terminal that shows
+/// it.
+fn text(name: &str) -> String {
+    escape::terminal(name).into_owned()
 }
 
 /// One label for the set of reporters, so that a sum over hosts can leave out the server's view of

@@ -148,7 +148,9 @@ fn names_are_data() {
         .filter(|metric| metric.name == "plainsight_edge_connections_total")
         .map(|metric| metric.label("client_workload"))
         .collect();
-    assert_eq!(clients, BTreeSet::from(hostile));
+    let printable = hostile.map(|name| escape::terminal(name).into_owned());
+    assert_eq!(clients, printable.iter().map(String::as_str).collect());
+    assert!(!clients.iter().any(|name| name.chars().any(char::is_control)), "{clients:?}");
     assert_eq!(metrics.iter().filter(|m| m.name == "plainsight_lost_total").count(), 8);
 }
 

@@ -35,17 +35,17 @@ pub struct Kernel {
     pub(super) logger: Option<super::trace::Logger>,
 }
 
-/// Every program, in the order in which they are attached: an end of a connection must not be
-/// noticed before its start could be.
+/// Every program, in the order in which they are attached: who connects or binds is noted before
+/// anything is counted, so that no connection starts without a name in between.
 pub(super) const PROGRAMS: [&str; 8] = [
-    "sock_release",
-    "cgroup_skb_ingress",
-    "cgroup_skb_egress",
-    "sock_ops",
     "post_bind4",
     "post_bind6",
     "connect4",
     "connect6",
+    "cgroup_skb_egress",
+    "cgroup_skb_ingress",
+    "sock_ops",
+    "sock_release",
 ];
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/plainsight-ebpf"));

@@ -15,7 +15,7 @@ use plainsight_ebpf::abi::{
     name_id,
 };
 
-use super::{Kernel, KernelError, batch::Batch, load::take};
+use super::{Kernel, KernelError, MapUsage, batch::Batch, load::take, usage::usage};
 
 /// Elements a call: larger batches gain nothing, smaller ones cost a third more.
 const BATCH: usize = 4096;
@@ -78,6 +78,12 @@ impl Ring {
     /// The next event's bytes, handed to `read`; false when there is none.
     pub fn next(&mut self, read: impl FnOnce(&[u8])) -> bool {
         self.0.next().map(|event| read(&event)).is_some()
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn usage(&self) -> MapUsage {
+        usage("EVENTS", self.0.as_raw_fd())
     }
 
     /// A descriptor of its own that is readable when an event woke its reader.
@@ -174,28 +180,22 @@ impl Kernel {
         (0..Counter::COUNT).map(|counter| self.total(counter)).collect()
     }
 
-    /// Puts filters in force, all at once; `None` if there are not enough free slots.
+    /// Puts a filter in force; `None` if no slot is free.
     ///
     /// # Errors
     ///
     /// If the kernel refuses the update.
-    pub fn add_filters(
-        &mut self,
-        filters: &[Filter],
-    ) -> Result<Option<Vec<FilterSlot>>, KernelError> {
-        let free = (0..FILTER_SLOTS as u32).filter(|slot| self.settings.filters & (1 << slot) == 0);
-        let slots: Vec<FilterSlot> = free.take(filters.len()).map(FilterSlot).collect();
-        if slots.len() < filters.len() {
+    pub fn add_filter(&mut self, filter: &Filter) -> Result<Option<FilterSlot>, KernelError> {
+        let is_free = |slot: &u32| self.settings.filters & (1 << slot) == 0;
+        let Some(slot) = (0..FILTER_SLOTS as u32).find(is_free).map(FilterSlot) else {
             return Ok(None);
-        }
-        for (slot, filter) in slots.iter().zip(filters) {
-            self.filters
-                .set(slot.0, Filter { bit: slot.bit(), ..*filter }, 0)
-                .map_err(|refusal| KernelError::Map { name: "FILTERS", refusal })?;
-            self.settings.filters |= slot.bit();
-        }
+        };
+        self.filters
+            .set(slot.0, Filter { bit: slot.bit(), ..*filter }, 0)
+            .map_err(|refusal| KernelError::Map { name: "FILTERS", refusal })?;
+        self.settings.filters |= slot.bit();
         self.configure()?;
-        Ok(Some(slots))
+        Ok(Some(slot))
     }
 
     /// Ends filters.
@@ -204,6 +204,9 @@ impl Kernel {
     ///
     /// If the kernel refuses the update.
     pub fn remove_filters(&mut self, slots: &[FilterSlot]) -> Result<(), KernelError> {
+        if slots.is_empty() {
+            return Ok(());
+        }
         for slot in slots {
             self.settings.filters &= !slot.bit();
         }

@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use aya::maps::IterableMap as _;
+use aya::maps::{IterableMap as _, Map};
 
 use super::{Kernel, KernelError, load::PROGRAMS};
 
@@ -45,7 +45,11 @@ impl Kernel {
             ("CONFIG", self.config.map().fd().as_fd().as_raw_fd()),
             ("FILTERS", self.filters.map().fd().as_fd().as_raw_fd()),
         ];
-        tables.into_iter().map(|(name, fd)| usage(name, fd)).collect()
+        let pairs = match self.ebpf.map("PAIRS") {
+            Some(Map::LruHashMap(map)) => Some(("PAIRS", map.fd().as_fd().as_raw_fd())),
+            _ => None,
+        };
+        tables.into_iter().chain(pairs).map(|(name, fd)| usage(name, fd)).collect()
     }
 
     /// Every program, in the order of attachment.

@@ -54,9 +54,11 @@ pub enum Counter {
     CallbacksRefused = 23,
     /// Server ends that were paired with their local client.
     Paired = 24,
+    /// Connections that went from one edge to another.
+    Moved = 25,
 }
 
 impl Counter {
     /// How many there are.
-    pub const COUNT: u32 = 25;
+    pub const COUNT: u32 = 26;
 }

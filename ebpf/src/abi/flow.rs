@@ -18,9 +18,10 @@ pub enum Phase {
 
 /// Socket storage. Cloned from a listener to each socket it accepts.
 ///
-/// `head_in`, `fin_in*` and `reset_in` are written at ingress, which runs without the socket's
-/// lock, and each is a field of its own. All other fields are written by sock_ops and egress only, which hold it, so that
-/// deltas are taken once.
+/// Deltas are taken by sock_ops and egress only, which hold the socket's lock, so each is taken
+/// once. Ingress runs without the lock: it writes `head_in`, `fin_in*` and `reset_in`, which are
+/// fields of their own, and a listener's identity at its first packet. `connect`, `post_bind` and
+/// `sock_release` write before there is a connection, or a byte of their own.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct SocketState {

@@ -409,9 +409,10 @@ impl Packet {
     fn transport_at(&self, protocol: u8) -> Option<u32> {
         // The shortest header, and not one byte, because a comparison of adjacent addresses is
         // turned into a form that the verifier does not take for a bounds check.
-        let first = self.start::<{ ip::V4_MIN_LEN as usize }>()?[0];
+        let v4 = self.start::<{ ip::V4_MIN_LEN as usize }>()?;
+        let first = v4[0];
         if let Some(length) = ip::v4_len(first) {
-            return Some(length);
+            return if v4[ip::V4_PROTOCOL_AT] == protocol { Some(length) } else { None };
         }
         let next = self.start::<{ ip::V6_LEN as usize }>()?[6];
         // Locally sent TCP has no extension headers; a segment that has some is counted as
@@ -438,14 +439,16 @@ impl Packet {
         const V4: u32 = ip::V4_MIN_LEN;
         const V6: u32 = ip::V6_LEN;
         let v4 = self.start::<{ V4 as usize + HEADER_LEN }>()?;
-        if v4[0] == ip::V4_WITHOUT_OPTIONS {
+        let is_tcp = v4[ip::V4_PROTOCOL_AT] == ip::TCP;
+        if v4[0] == ip::V4_WITHOUT_OPTIONS && is_tcp {
             return Segment::read(v4.last_chunk()?, V4, self.len());
         }
         if ip::is_v6(v4[0]) && v4[6] == ip::TCP {
             let v6 = self.start::<{ V6 as usize + HEADER_LEN }>()?;
             return Segment::read(v6.last_chunk()?, V6, self.len());
         }
-        let at = ip::v4_len(v4[0])?;
+        // Not the socket's own protocol: IPsec puts its header between (RFC 4303).
+        let at = if is_tcp { ip::v4_len(v4[0])? } else { return None };
         let mut header: [u8; HEADER_LEN] = *zeros().first_chunk()?;
         if self.load(at, &mut header) { Segment::read(&header, at, self.len()) } else { None }
     }

@@ -60,7 +60,10 @@ impl Bytes {
 pub(super) fn open(state: &SocketState, local: &Address) {
     count(Counter::Opened, 1);
     match entry(&key(state), state, local) {
-        Some(edge) => add(&mut edge.opened, 1),
+        Some(edge) => {
+            add(&mut edge.opened, 1);
+            edge.last_ns = state.opened_ns;
+        }
         None => count(Counter::OverflowOpened, 1),
     }
 }
@@ -114,6 +117,7 @@ pub(super) fn shift(state: &mut SocketState, class: Class) {
     // once as overflow and once here.
     let Some(old) = maps::edge(&key(state)) else { return };
     add(&mut old.moved, 1);
+    count(Counter::Moved, 1);
     let local = old.local;
     state.class = class as u8;
     match entry(&key(state), state, &local) {

@@ -75,7 +75,7 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     #[inline(always)]
     fn get(&self, socket: Socket, flags: u64) -> Option<&'static mut T> {
         // SAFETY: the helper checks the socket and answers with storage of this map's value type,
-        // or null. Concurrent runs write disjoint fields (see SocketState).
+        // or null. SocketState says which run may write which field.
         unsafe {
             bpf_sk_storage_get(
                 ptr::from_ref(self).cast_mut().cast(),

@@ -6,7 +6,7 @@
 use plainsight_ebpf::{
     abi::{
         counters::Counter,
-        edge::{Class, Role},
+        edge::Role,
         flow::{Phase, SocketState},
     },
     wire::{
@@ -98,7 +98,7 @@ fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
         state.reset_in = 1;
     }
     if first_payload {
-        let first = if tcp.has_received() { Head::Unknown } else { packet.head(&segment) };
+        let first = if tcp.has_received() { Head::Missed } else { packet.head(&segment) };
         state.head_in = first as u8;
     }
 }
@@ -143,7 +143,7 @@ fn note_sent(packet: &Packet, socket: Socket, segment: &Segment, state: &mut Soc
     }
     if segment.payload > 0 && state.head_out == Head::None as u8 {
         let first = starts_stream(socket, segment);
-        state.head_out = if first { packet.head(segment) } else { Head::Unknown } as u8;
+        state.head_out = if first { packet.head(segment) } else { Head::Missed } as u8;
     }
 }
 
@@ -165,9 +165,7 @@ fn flush(socket: Socket, state: &mut SocketState) {
 
 /// Moves a connection to the edge of what its first payloads show. `now` asks for the best answer
 /// there is, because bytes are about to be counted; otherwise only a final one counts.
-///
-/// Payload that came where no one looked (on a listener, with deferred accept) leaves the class
-/// open: its bytes are counted on the edge without one.
+
 #[inline(always)]
 pub(super) fn classify(state: &mut SocketState, now: bool) {
     if state.settled != 0 {
@@ -181,9 +179,7 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
     if (settled || now) && class as u8 != state.class {
         edge::shift(state, class);
     }
-    // One direction may stay silent for ever; a hello that is not answered yet may be.
-    let silent = now && !matches!(class, Class::Pending | Class::TlsOffered);
-    state.settled = u8::from(settled || silent);
+    state.settled = settled.into();
 }
 
 #[inline(always)]

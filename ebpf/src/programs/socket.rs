@@ -71,7 +71,8 @@ fn active(ops: &Ops) {
 #[inline(always)]
 fn passive(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket) else { return };
-    if state.role != Role::Client as u8 {
+    // Both ends may have sent a SYN (RFC 9293, section 3.5): then it stays the client it was.
+    if state.phase != Phase::Connecting as u8 {
         state.role = Role::Server as u8;
         state.remote = ops.remote();
         state.port = ops.local_port();
@@ -136,6 +137,10 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
     let phase = state.phase;
     state.phase = Phase::Ended as u8;
     if phase == Phase::Connecting as u8 {
+        // No SYN was sent: no port was free, or there is no route.
+        if state.port == 0 {
+            return;
+        }
         let close = failure(ops, state);
         edge::fail(state, &ops.local(), close);
         emit::connection(ops, state, close);
@@ -143,6 +148,10 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
         let close = closing(ops, state, old);
         packet::classify(state, true);
         let (sent, received) = payload(state, &ops.progress());
+        // All payload came where no one looked: with the segment that completed the handshake.
+        if state.class == Class::Pending as u8 && (sent != 0 || received != 0) {
+            edge::shift(state, Class::Unknown);
+        }
         edge::close(state, sent, received, close);
         emit::connection(ops, state, close);
     }

@@ -16,6 +16,9 @@ pub enum Head {
     None = 0,
     /// Nothing that a rule recognises.
     Unknown = 1,
+    /// There was payload before, where no one looked: with the segment that completed the
+    /// handshake, or with the SYN.
+    Missed = 9,
     /// A request line of HTTP/1 (RFC 9112, section 3).
     Http1Request = 2,
     /// A status line of HTTP/1 (RFC 9112, section 4).
@@ -79,20 +82,27 @@ pub const fn head(bytes: &[u8; HEAD_LEN], len: usize) -> Head {
 #[inline(always)]
 pub const fn class(client: u8, server: u8) -> Class {
     const NONE: u8 = Head::None as u8;
+    const MISSED: u8 = Head::Missed as u8;
     const SSH: u8 = Head::Ssh as u8;
+    const CLIENT_HELLO: u8 = Head::TlsClientHello as u8;
+    const SERVER_HELLO: u8 = Head::TlsServerHello as u8;
     const RESPONSE: u8 = Head::Http1Response as u8;
+    const SETTINGS: u8 = Head::Http2Settings as u8;
     if client == NONE && server == NONE {
         Class::Pending
     } else if client == SSH || server == SSH {
         Class::Ssh
-    } else if client == Head::TlsClientHello as u8 {
+    } else if client == CLIENT_HELLO {
         match server {
-            s if s == Head::TlsServerHello as u8 => Class::Tls,
+            SERVER_HELLO => Class::Tls,
             // A hello that is answered in the clear was never TLS.
             RESPONSE => Class::Http1,
             _ => Class::TlsOffered,
         }
-    } else if client == Head::Http2Preface as u8 {
+    } else if client == MISSED && server == SERVER_HELLO {
+        // It answers nothing but a client's hello.
+        Class::Tls
+    } else if client == Head::Http2Preface as u8 || client == MISSED && server == SETTINGS {
         Class::Http2
     } else if client == Head::Http1Request as u8 || server == RESPONSE {
         Class::Http1
@@ -219,6 +229,11 @@ mod tests {
         assert_eq!(of(Head::TlsClientHello, Head::Http1Response), Class::Http1);
         assert_eq!(of(Head::TlsClientHello, Head::Unknown), Class::TlsOffered);
         assert_eq!(of(Head::Unknown, Head::TlsServerHello), Class::Unknown);
+        assert_eq!(of(Head::Missed, Head::TlsServerHello), Class::Tls);
+        assert_eq!(of(Head::Missed, Head::Http2Settings), Class::Http2);
+        assert_eq!(of(Head::Missed, Head::Http1Response), Class::Http1);
+        assert_eq!(of(Head::Missed, Head::Unknown), Class::Unknown);
+        assert_eq!(of(Head::TlsClientHello, Head::Missed), Class::TlsOffered);
     }
 
     #[test]

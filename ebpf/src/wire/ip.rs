@@ -12,6 +12,9 @@ pub const V6_LEN: u32 = 40;
 /// Shortest IPv4 header (RFC 791, section 3.1).
 pub const V4_MIN_LEN: u32 = 20;
 
+/// Where an IPv4 header names what it carries.
+pub const V4_PROTOCOL_AT: usize = 9;
+
 /// First byte of an IPv4 header without options, which is nearly every one.
 pub const V4_WITHOUT_OPTIONS: u8 = 0x45;
 

@@ -110,11 +110,10 @@ impl Default for Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // One attempt must do: a second panic would hide the first.
-            let _left = self.remove();
-        } else {
-            wait::until("removing the test's cgroup", || self.remove());
+        let removed = wait::patiently(|| self.remove());
+        // A second panic would hide the first.
+        if !std::thread::panicking() {
+            removed.unwrap_or_else(|reason| panic!("removing the test's cgroup: {reason}"));
         }
     }
 }

@@ -68,6 +68,13 @@ impl Objects {
         if new.ids.is_empty() { new } else { new.without(&held()) }
     }
 
+    /// Those that are still there.
+    #[must_use]
+    pub fn remaining(&self) -> Self {
+        let now = Self::now();
+        self.without(&self.without(&now))
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

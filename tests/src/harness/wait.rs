@@ -20,15 +20,18 @@ pub fn patience() -> Duration {
 /// # Panics
 ///
 /// With the last reason, if it does not within [`patience`].
-pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+pub fn until<T>(what: &str, attempt: impl FnMut() -> Result<T, String>) -> T {
+    patiently(attempt)
+        .unwrap_or_else(|reason| panic!("{what}: not within {:?}: {reason}", patience()))
+}
+
+/// The same, and the last reason if it does not.
+pub(super) fn patiently<T>(mut attempt: impl FnMut() -> Result<T, String>) -> Result<T, String> {
     let start = Instant::now();
     loop {
         match attempt() {
-            Ok(value) => return value,
-            Err(reason) if start.elapsed() > patience() => {
-                panic!("{what}: not within {:?}: {reason}", patience())
-            }
-            Err(_) => thread::sleep(PAUSE),
+            Err(_) if start.elapsed() < patience() => thread::sleep(PAUSE),
+            result => return result,
         }
     }
 }

@@ -182,3 +182,54 @@ proptest! {
         prop_assert!(balance.error() >= balance.opened.error());
     }
 }
+
+/// Totals in which one counter has one value.
+fn totals_of(counts: &[(Counter, u64)]) -> Totals {
+    let mut totals = Totals::default();
+    counts.iter().for_each(|(counter, count)| totals.add(*counter, *count));
+    totals
+}
+
+#[test]
+fn what_is_counted_while_edges_are_read_is_no_difference() {
+    let check = |before: &[(Counter, u64)], after: &[(Counter, u64)], opened, expect| {
+        let halves = [half(EdgeCounters { opened, ..EdgeCounters::default() })];
+        let difference = unaccounted(&totals_of(before), &totals_of(after), &halves);
+        assert_eq!(difference, expect, "{before:?} {after:?} {opened}");
+    };
+    let (opened, moved) = (Counter::Opened, Counter::Moved);
+    check(&[(opened, 10)], &[(opened, 17)], 10, 0);
+    check(&[(opened, 10)], &[(opened, 17)], 17, 0);
+    check(&[(opened, 10)], &[(opened, 17)], 9, 1);
+    check(&[(opened, 10)], &[(opened, 17)], 19, 2);
+    check(&[(opened, 10)], &[(opened, 17), (moved, 3)], 20, 0);
+    check(&[(opened, 10)], &[(opened, 17), (moved, 3)], 21, 1);
+    let overflow = Counter::OverflowOpened;
+    check(&[(opened, 10), (overflow, 4)], &[(opened, 17), (overflow, 6)], 13, 0);
+    check(&[(opened, 10), (overflow, 4)], &[(opened, 17), (overflow, 6)], 3, 1);
+}
+
+proptest! {
+    #[test]
+    fn at_rest_both_ways_of_weighing_agree(
+        counts in proptest::collection::vec(0..u64::from(u32::MAX), Counter::COUNT as usize),
+        opened in 0..u64::from(u32::MAX),
+        closed in 0..u64::from(u32::MAX),
+    ) {
+        let mut counts: [u64; Counter::COUNT as usize] = counts.try_into().unwrap();
+        // More overflow than there was in total can not be.
+        for (total, overflow) in [
+            (Counter::Opened, Counter::OverflowOpened),
+            (Counter::Closed, Counter::OverflowClosed),
+            (Counter::Failed, Counter::OverflowFailed),
+            (Counter::SentBytes, Counter::OverflowSentBytes),
+            (Counter::ReceivedBytes, Counter::OverflowReceivedBytes),
+        ] {
+            counts[overflow as usize] = counts[overflow as usize].min(counts[total as usize]);
+        }
+        let totals = Totals::new(counts);
+        let halves = [half(EdgeCounters { opened, closed, ..EdgeCounters::default() })];
+        let exact = balance(&totals, &halves);
+        prop_assert_eq!(unaccounted(&totals, &totals, &halves), exact.error());
+    }
+}

@@ -117,15 +117,24 @@ impl Group {
             let reporters = &[Reporter::Server];
             return servers.map(|(server, seen)| Part { server, seen, reporters }).collect();
         };
-        let share = |(server, mut seen): (Node, Seen)| {
-            seen.place = client.place.on_host();
-            seen.classes = match owns_address {
+        let share = |(server, seen): (Node, Seen)| {
+            let own = match owns_address {
                 true => mem::take(&mut client.classes),
                 false => client.classes.take(&seen.classes),
             };
+            (server, seen, own)
+        };
+        let mut shares: Vec<_> = servers.map(share).collect();
+        // Only when each server has what is surely its own: the halves of a connection may differ
+        // in class for a moment, or for good where one of them missed the first payload.
+        for (_, seen, own) in &mut shares {
+            client.classes.take_of_any(&seen.classes, own);
+        }
+        let part = |(server, seen, classes): (Node, Seen, Classes)| {
+            let seen = Seen { place: client.place.on_host(), classes, ..seen };
             Part { server, seen, reporters: &[Reporter::Client, Reporter::Server] }
         };
-        let mut parts = servers.map(share).collect();
+        let mut parts = shares.into_iter().map(part).collect();
         rest(&mut parts, client, nodes);
         parts
     }

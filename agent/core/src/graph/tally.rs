@@ -46,6 +46,18 @@ const PENDING: u8 = Class::Pending as u8;
 // === impl Tally ===
 
 impl Tally {
+    const NONE: Self = Self {
+        connections: 0,
+        open: 0,
+        refused: 0,
+        timed_out: 0,
+        aborted: 0,
+        sent_bytes: 0,
+        received_bytes: 0,
+        first_ns: u64::MAX,
+        last_ns: 0,
+    };
+
     /// A half's counts, mirrored where the server reports.
     pub(super) const fn new(half: &Half) -> Self {
         let c = &half.counters;
@@ -169,6 +181,25 @@ impl Classes {
             (!taken.is_empty()).then_some((*code, taken))
         };
         Self(wanted.0.iter().filter_map(share).collect())
+    }
+
+    /// Adds to what was `taken` for `wanted` what is still missing, of whatever class there is.
+    pub(super) fn take_of_any(&mut self, wanted: &Self, taken: &mut Self) {
+        let mut missing = wanted.sum();
+        missing.each(&taken.sum(), |count, less| *count = count.saturating_sub(less));
+        for (code, tally) in &mut self.0 {
+            let part = tally.take(&missing);
+            if !part.is_empty() {
+                missing.each(&part, |count, less| *count = count.saturating_sub(less));
+                taken.insert(*code, part);
+            }
+        }
+    }
+
+    fn sum(&self) -> Tally {
+        let mut sum = Tally::NONE;
+        self.0.values().for_each(|tally| sum.add(tally));
+        sum
     }
 
     /// Decides which class each count belongs to, and leaves out what counts nothing.

@@ -216,6 +216,30 @@ fn an_address_that_is_not_the_servers_own_may_lead_elsewhere_too() {
 }
 
 #[test]
+fn a_server_that_saw_another_class_keeps_its_connections() {
+    let asked = client(CURL, "10.96.0.80", 443, Class::Tls, counters(10, 100, 200));
+    let seen = client(CURL, "10.96.0.80", 443, Class::Unknown, counters(10, 100, 200));
+    check(
+        &[asked, mirror(&seen, NGINX, 8443)],
+        &["curl > nginx.service:8443 tls 10/0 100/200 host client+server"],
+    );
+}
+
+#[test]
+fn another_class_is_not_taken_from_the_server_that_saw_it() {
+    let tls = client(CURL, "10.96.0.80", 443, Class::Tls, counters(6, 60, 120));
+    let clear = client(CURL, "10.96.0.80", 443, Class::Http1, counters(3, 30, 60));
+    let drifted = client(CURL, "10.96.0.80", 443, Class::Unknown, counters(6, 60, 120));
+    check(
+        &[tls, clear, mirror(&clear, HAPROXY, 8443), mirror(&drifted, NGINX, 8443)],
+        &[
+            "curl > haproxy.service:8443 http 3/0 30/60 host client+server",
+            "curl > nginx.service:8443 tls 6/0 60/120 host client+server",
+        ],
+    );
+}
+
+#[test]
 fn bytes_alone_do_not_lead_elsewhere() {
     let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 100, 200));
     let lagging = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 90, 120));
