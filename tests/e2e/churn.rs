@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use plainsight_tests::harness::{Namespace, Peer, Stage, Tally, count, only, report};
+use plainsight_tests::harness::{Namespace, Peer, Place, Stage, Tally, count, only, report};
 
 /// Events that may cross the ring for one edge: both halves, with and without a class, and some.
 const MOST_EVENTS: u64 = 10;
@@ -17,11 +17,7 @@ fn short_connections_cost_no_events() {
     // What waits in TIME_WAIT afterwards goes with the namespace. Elsewhere it would fill the table
     // for that, and the kernel would answer other tests' last segments by resets.
     let namespace = Namespace::new();
-    let place = stage.within(&namespace);
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    let (server, to) =
-        Peer::serve(place, "ps-server", listen, connections, "receive:13,send:17,drain");
-    let client = Peer::connect(place, "ps-client", to, connections, "send:13,receive:17");
+    let (server, client) = begin(stage.within(&namespace), connections);
     let (client, server) = (client.finish(), server.finish());
     assert_eq!(client.without_ports(), Tally::of(connections, 17 * connections, 13 * connections));
     assert_eq!(server, Tally::of(connections, 13 * connections, 17 * connections));
@@ -46,11 +42,7 @@ fn the_balance_holds_at_work() {
     let connections = count(30_011, 200_003);
     let stage = Stage::set();
     let namespace = Namespace::new();
-    let place = stage.within(&namespace);
-    let listen = "127.0.0.1:0".parse().expect("an address");
-    let (server, to) =
-        Peer::serve(place, "ps-server", listen, connections, "receive:13,send:17,drain");
-    let client = Peer::connect(place, "ps-client", to, connections, "send:13,receive:17");
+    let (server, client) = begin(stage.within(&namespace), connections);
     let is_over = AtomicBool::new(false);
     let scans = thread::scope(|scope| {
         scope.spawn(|| {
@@ -69,4 +61,12 @@ fn the_balance_holds_at_work() {
     });
     report("scans in the midst of connections without a difference", "at least 2", scans);
     assert!(scans >= 2, "{scans} scans");
+}
+
+/// A server, and a client that asks it 13 bytes and gets 17, so many times.
+fn begin(place: Place<'_>, connections: u64) -> (Peer, Peer) {
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    let (server, to) =
+        Peer::serve(place, "ps-server", listen, connections, "receive:13,send:17,drain");
+    (server, Peer::connect(place, "ps-client", to, connections, "send:13,receive:17"))
 }
