@@ -26,7 +26,7 @@ pub use objects::Objects;
 pub use observer::Observer;
 pub use peer::{Peer, Place, Tally};
 pub use program::{Finished, agent_binary, run};
-pub use report::{count, full, report, skip};
+pub use report::{count, full, is_guest, report, skip};
 pub use stage::Stage;
 pub use verifier::verified_instructions;
 pub use wait::{patience, until};

@@ -8,6 +8,12 @@ pub fn full() -> bool {
     env::var_os("PLAINSIGHT_FULL").is_some_and(|value| value == "1")
 }
 
+/// Whether this is a virtual machine without hardware support, ten times slower than its host.
+#[must_use]
+pub fn is_guest() -> bool {
+    env::var_os("PLAINSIGHT_VM").is_some()
+}
+
 /// The smaller count, or the full one where that is asked for.
 #[must_use]
 pub fn count(small: u64, full_count: u64) -> u64 {

@@ -1,9 +1,11 @@
 //! Waiting on conditions: looked at again and again, within a limit.
 
 use std::{
-    env, thread,
+    thread,
     time::{Duration, Instant},
 };
+
+use super::report;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -12,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// support are slower by an order of magnitude.
 #[must_use]
 pub fn patience() -> Duration {
-    Duration::from_secs(if env::var_os("PLAINSIGHT_VM").is_some() { 120 } else { 20 })
+    Duration::from_secs(if report::is_guest() { 120 } else { 20 })
 }
 
 /// What `attempt` gives once it succeeds.
