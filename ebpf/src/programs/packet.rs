@@ -165,7 +165,6 @@ fn flush(socket: Socket, state: &mut SocketState) {
 
 /// Moves a connection to the edge of what its first payloads show. `now` asks for the best answer
 /// there is, because bytes are about to be counted; otherwise only a final one counts.
-
 #[inline(always)]
 pub(super) fn classify(state: &mut SocketState, now: bool) {
     if state.settled != 0 {
