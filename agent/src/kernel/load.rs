@@ -98,15 +98,6 @@ impl Kernel {
         self.process_names
     }
 
-    /// The size of the object in bytes, and its FNV-1a hash: what `version` shows.
-    #[must_use]
-    pub fn object() -> (usize, u64) {
-        let hash = OBJECT.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        (OBJECT.len(), hash)
-    }
-
     /// The object itself, as it was built in.
     #[must_use]
     pub fn object_bytes() -> &'static [u8] {

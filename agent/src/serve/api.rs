@@ -80,7 +80,6 @@ impl From<FollowError> for Problem {
     fn from(error: FollowError) -> Self {
         let status = match error {
             FollowError::NoSlot(_) => StatusCode::SERVICE_UNAVAILABLE,
-            FollowError::UnknownWorkload(_) => StatusCode::NOT_FOUND,
             FollowError::Refused(_) => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error.to_string())

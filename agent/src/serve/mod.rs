@@ -74,9 +74,6 @@ pub enum FollowError {
     /// All filters that the kernel can hold are taken.
     #[error("all {0} filters are in use: end another `plainsight observe` and try again")]
     NoSlot(usize),
-    /// No workload has the name.
-    #[error("no workload {0:?} has been seen on this host: see `plainsight map` for their names")]
-    UnknownWorkload(String),
     /// The filter cannot be put into the kernel.
     #[error("{0}")]
     Refused(String),
