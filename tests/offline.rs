@@ -10,10 +10,10 @@ use plainsight::{
     view::{self, Style, scan::Scan},
 };
 use plainsight_core::{
-    flow::{Totals, balance},
+    flow::{Held, Totals, balance},
     graph::{self, Edge},
 };
-use plainsight_ebpf::abi::counters::Counter;
+use plainsight_ebpf::abi::{counters::Counter, edge::LATE};
 use plainsight_tests::{harness::Metrics, recording::Recording};
 
 #[test]
@@ -56,7 +56,11 @@ fn a_metrics_page_beyond_its_limit() {
     let whole = prometheus::encode(&sample(&recording, SERIES_LIMIT)).expect("a page");
     let [limited, whole] =
         [limited, whole].map(|page| Metrics::parse(&page).expect("a page of the format"));
-    for name in ["plainsight_edge_connections_total", "plainsight_edge_bytes_total"] {
+    for name in [
+        "plainsight_edge_connections_total",
+        "plainsight_edge_bytes_total",
+        "plainsight_edge_datagrams_total",
+    ] {
         assert_eq!(limited.get(name, &[]), whole.get(name, &[]), "{name} adds up");
     }
     assert!(limited.get("plainsight_series_overflow_total", &[]).expect("a count") > 0);
@@ -94,8 +98,8 @@ fn hostile_names_reach_no_terminal() {
 #[test]
 fn the_recording_balances() {
     let recording = Recording::read();
-    let balance = balance(&totals(&recording), &recording.halves);
-    assert_eq!((balance.error(), balance.open()), (0, 2));
+    let balance = balance(&totals(&recording), &Held::of(&recording.halves));
+    assert_eq!((balance.error(), balance.open()), (0, 5));
 }
 
 fn edges(recording: &Recording) -> Vec<Edge> {
@@ -112,11 +116,14 @@ fn totals(recording: &Recording) -> Totals {
         totals.add(Counter::Failed, half.failures());
         totals.add(Counter::SentBytes, counters.sent_bytes);
         totals.add(Counter::ReceivedBytes, counters.received_bytes);
+        totals.add(Counter::DatagramsSent, counters.sent_datagrams);
+        totals.add(Counter::DatagramsReceived, counters.received_datagrams);
         let is_paired = half.peer().is_some();
         totals.add(Counter::Paired, if is_paired { half.connections() } else { 0 });
+        let is_late = half.key.flags & LATE != 0;
+        totals.add(Counter::Adopted, if is_late { half.connections() } else { 0 });
     }
-    totals.add(Counter::DatagramsSent, 211);
-    totals.add(Counter::DatagramSentBytes, 1009);
+    totals.add(Counter::Folded, 499);
     totals.add(Counter::RingFullConnection, 3);
     totals
 }

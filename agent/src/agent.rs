@@ -2,6 +2,8 @@
 //! knows all rooms.
 
 mod follow;
+mod leaves;
+mod retire;
 mod servers;
 mod state;
 
@@ -38,6 +40,7 @@ use crate::{
     serve::{self, FlowFilter, FollowError, Health, Snapshot, Source},
     view::scan::Scan,
 };
+use retire::Retirement;
 use state::{Now, State};
 
 /// How often counts are read.
@@ -183,7 +186,11 @@ pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Res
 fn start(config: &KernelConfig, cluster: Option<String>) -> Result<Shared> {
     let Hierarchy { attach, root } = mount::hierarchy(config.cgroup.as_deref())?;
     let folder = File::open(&attach).with_context(|| format!("opening {}", attach.display()))?;
-    let options = Options { max_edges: config.max_edges, ring_bytes: config.ring_bytes };
+    let options = Options {
+        max_edges: config.max_edges,
+        quota: config.edge_quota,
+        ring_bytes: config.ring_bytes,
+    };
     let mut kernel = Kernel::load(&options).context("loading the kernel object")?;
     if !kernel.reads_process_names() {
         tracing::warn!(
@@ -194,7 +201,8 @@ fn start(config: &KernelConfig, cluster: Option<String>) -> Result<Shared> {
     kernel.attach(&folder).context("attaching")?;
     name_listeners(&mut kernel, &root);
     let names = Names::new(root, MOST_NAMES, host()?, cluster);
-    let mut state = State::new(kernel, names, now()?)?;
+    let retirement = Retirement::new(&kernel, config, Instant::now());
+    let mut state = State::new(kernel, names, retirement, now()?)?;
     state.scan(now()?)?;
     Ok(Shared { state: Arc::new(Mutex::new(state)), followed: Arc::new(Notify::new()) })
 }
@@ -284,5 +292,6 @@ fn now() -> Result<Now> {
         instant: Instant::now(),
         time,
         clock: Clock { unix_minus_boot_ns: unix_ns - boot_ns },
+        boot_ns: boot_ns.unsigned_abs(),
     })
 }

@@ -3,11 +3,17 @@
 //! Nothing here has a default of its own, apart from the client commands' address of the agent:
 //! a value that was not typed must be told from one that was, since the file comes in between.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use plainsight_core::{
+    protocol::{Security, Transport},
+    record::Decision,
+};
 use serde::Deserialize;
+
+use crate::serve::filter;
 
 /// Maps who talks to whom on a Linux host, and shows what is not protected on the way.
 #[derive(Debug, Parser)]
@@ -64,6 +70,13 @@ pub struct KernelArgs {
     /// How many edges the kernel has room for [default: 131072].
     #[arg(long, value_name = "N", env = "PLAINSIGHT_MAX_EDGES")]
     pub max_edges: Option<u32>,
+    /// How many edges one cgroup may have before they are folded into one; 0 for no bound
+    /// [default: an eighth of --max-edges].
+    #[arg(long, value_name = "N", env = "PLAINSIGHT_EDGE_QUOTA")]
+    pub edge_quota: Option<u32>,
+    /// How long an edge without connections stays on the map [default: 1h].
+    #[arg(long, value_name = "DURATION", value_parser = duration, env = "PLAINSIGHT_EDGE_IDLE")]
+    pub edge_idle: Option<Duration>,
     /// Size of the ring for events, a power of two [default: 1048576].
     #[arg(long, value_name = "BYTES", env = "PLAINSIGHT_RING_BYTES")]
     pub ring_bytes: Option<u32>,
@@ -107,11 +120,58 @@ pub struct ObserveArgs {
     )]
     pub port: Option<u16>,
     /// Only connections with an end in this network.
-    #[arg(long, value_name = "NETWORK", value_parser = network, env = "PLAINSIGHT_OBSERVE_CIDR")]
+    #[arg(
+        long,
+        value_name = "NETWORK",
+        value_parser = filter::network,
+        env = "PLAINSIGHT_OBSERVE_CIDR"
+    )]
     pub cidr: Option<IpNet>,
     /// Only connections with an end in this workload of the agent's host.
     #[arg(long, value_name = "NAME", env = "PLAINSIGHT_OBSERVE_WORKLOAD")]
     pub workload: Option<String>,
+    /// Only connections over this transport: tcp or udp.
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = filter::transport,
+        env = "PLAINSIGHT_OBSERVE_TRANSPORT"
+    )]
+    pub transport: Option<Transport>,
+    /// Only connections that the policy judges so: allowed, denied or would_deny.
+    #[arg(
+        long,
+        value_name = "DECISION",
+        value_parser = filter::verdict,
+        env = "PLAINSIGHT_OBSERVE_VERDICT"
+    )]
+    pub verdict: Option<Decision>,
+    /// Only connections protected by one of these: none, tls, quic, ssh, unknown.
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        value_parser = filter::security,
+        env = "PLAINSIGHT_OBSERVE_SECURITY"
+    )]
+    pub security: Vec<Security>,
+    /// Only connections whose payload is known to be in the clear.
+    #[arg(long, env = "PLAINSIGHT_OBSERVE_PLAINTEXT")]
+    pub plaintext: bool,
+    /// Only connections that lasted so long, for example 250ms or 5s.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = filter::duration,
+        env = "PLAINSIGHT_OBSERVE_MIN_DURATION"
+    )]
+    pub min_duration: Option<Duration>,
+    /// Only connections that carried so many payload bytes in both directions together.
+    #[arg(long, value_name = "BYTES", env = "PLAINSIGHT_OBSERVE_MIN_BYTES")]
+    pub min_bytes: Option<u64>,
+    /// Only one connection of so many, by chance.
+    #[arg(long, value_name = "N", env = "PLAINSIGHT_OBSERVE_SAMPLE")]
+    pub sample: Option<NonZeroU32>,
     /// How to print: lines for people, or each record as JSON.
     #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "PLAINSIGHT_OUTPUT")]
     pub output: Output,
@@ -176,23 +236,13 @@ pub enum Output {
 }
 
 /// A duration with its unit, of at least one second.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a number with its unit, as in 60s or 5m"))?;
     if duration < Duration::from_secs(1) {
         return Err("shorter than one second, the time between two looks; write 1s or more".into());
     }
     Ok(duration)
-}
-
-/// A network, or a single address.
-fn network(text: &str) -> Result<IpNet, String> {
-    if let Ok(network) = text.parse::<IpNet>() {
-        return Ok(network.trunc());
-    }
-    text.parse::<std::net::IpAddr>().map(IpNet::from).map_err(|_| {
-        "no network; write an address and a prefix length, as in 10.0.0.0/8 or fd00::/8".into()
-    })
 }
 
 #[cfg(test)]
@@ -252,7 +302,11 @@ mod tests {
     #[test]
     fn networks_are_truncated_and_addresses_taken() {
         let check = |text: &str, expect: Option<&str>| {
-            assert_eq!(network(text).ok().map(|net| net.to_string()).as_deref(), expect, "{text}");
+            assert_eq!(
+                filter::network(text).ok().map(|net| net.to_string()).as_deref(),
+                expect,
+                "{text}"
+            );
         };
         check("10.1.2.3/8", Some("10.0.0.0/8"));
         check("192.0.2.7", Some("192.0.2.7/32"));
@@ -276,8 +330,36 @@ mod tests {
     }
 
     #[test]
+    fn observe_takes_every_filter() {
+        let line = "plainsight observe --transport udp --verdict denied --security none,quic \
+                    --plaintext --min-duration 250ms --min-bytes 1024 --sample 100";
+        let Ok(Command::Observe(observe)) = parse(line) else {
+            panic!("observe was not understood");
+        };
+        assert_eq!(
+            (observe.transport, observe.verdict),
+            (Some(Transport::Udp), Some(Decision::Denied))
+        );
+        assert_eq!(
+            (observe.security, observe.plaintext),
+            (vec![Security::None, Security::Quic], true)
+        );
+        assert_eq!(observe.min_duration, Some(Duration::from_millis(250)));
+        assert_eq!((observe.min_bytes, observe.sample), (Some(1024), NonZeroU32::new(100)));
+    }
+
+    #[test]
     fn usage_errors_end_with_status_two() {
-        for line in ["plainsight", "plainsight fly", "plainsight observe --port 0"] {
+        for line in [
+            "plainsight",
+            "plainsight fly",
+            "plainsight observe --port 0",
+            "plainsight observe --transport sctp",
+            "plainsight observe --security tls,ssl",
+            "plainsight observe --verdict perhaps",
+            "plainsight observe --min-duration 5",
+            "plainsight observe --sample 0",
+        ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

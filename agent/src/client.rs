@@ -89,19 +89,7 @@ impl Client {
     /// Connections from now on.
     pub async fn follow(&self, filter: &FlowFilter) -> anyhow::Result<Lines> {
         let mut url = self.url("/api/v1/flows");
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("follow", "true");
-            if let Some(port) = filter.port {
-                query.append_pair("port", &port.to_string());
-            }
-            if let Some(cidr) = filter.cidr {
-                query.append_pair("cidr", &cidr.to_string());
-            }
-            if let Some(workload) = &filter.workload {
-                query.append_pair("workload", workload);
-            }
-        }
+        url.query_pairs_mut().append_pair("follow", "true").extend_pairs(filter.pairs());
         let response = self.send(self.http.get(url)).await?;
         Ok(Lines { response, buffer: Buffer::default() })
     }

@@ -14,11 +14,21 @@ use std::{
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use crate::cli::{KernelArgs, LogFormat, RunArgs, ScanArgs};
+use crate::{
+    cli::{self, KernelArgs, LogFormat, ObserveArgs, RunArgs, ScanArgs},
+    serve::FlowFilter,
+};
 
 const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9477));
 const MAX_EDGES: u32 = 131_072;
 const RING_BYTES: u32 = 1024 * 1024;
+const EDGE_IDLE: Duration = Duration::from_secs(60 * 60);
+
+/// One cgroup may have so much of the map's room, unless somebody says otherwise.
+const QUOTA_PART: u32 = 8;
+
+/// What the maps take that have a fixed size: pairs, conversations, quotas and leaves.
+const OTHER_MAPS: u64 = 16 * 1024 * 1024;
 
 /// 4 GiB of kernel memory that is allocated at the start, whether it is used or not.
 const MOST_EDGES: u32 = 16 * 1024 * 1024;
@@ -58,6 +68,10 @@ pub struct KernelConfig {
     pub cgroup: Option<PathBuf>,
     /// Capacity of the edge map.
     pub max_edges: u32,
+    /// Most edges of one cgroup; 0 for no bound.
+    pub edge_quota: u32,
+    /// How long an edge without connections is kept.
+    pub edge_idle: Duration,
     /// Size of the ring: a power of two, whole pages.
     pub ring_bytes: u32,
 }
@@ -86,6 +100,8 @@ struct File {
     listen: Option<Spanned<SocketAddr>>,
     cgroup: Option<Spanned<PathBuf>>,
     max_edges: Option<Spanned<u32>>,
+    edge_quota: Option<Spanned<u32>>,
+    edge_idle: Option<Spanned<String>>,
     ring_bytes: Option<Spanned<u32>>,
     log_format: Option<Spanned<LogFormat>>,
     cluster: Option<Spanned<String>>,
@@ -103,17 +119,13 @@ struct Chosen<T> {
 impl Config {
     /// The settings of `run`, the file read and everything checked.
     pub fn new(typed: RunArgs) -> Result<Self, ConfigError> {
-        let (path, file) = match typed.config {
+        let (path, mut file) = match typed.config {
             Some(path) => (path.clone(), File::read(&path)?),
             None => (PathBuf::new(), File::default()),
         };
         let chosen = Chooser { path: &path };
         Ok(Self {
-            kernel: KernelConfig {
-                cgroup: chosen.of(typed.kernel.cgroup, file.cgroup).map(|chosen| chosen.value),
-                max_edges: max_edges(chosen.of(typed.kernel.max_edges, file.max_edges))?,
-                ring_bytes: ring_bytes(chosen.of(typed.kernel.ring_bytes, file.ring_bytes))?,
-            },
+            kernel: KernelConfig::chosen(&chosen, typed.kernel, &mut file)?,
             listen: listen(chosen.of(typed.listen, file.listen))?,
             log_format: chosen
                 .of(typed.log_format, file.log_format)
@@ -138,17 +150,30 @@ impl ScanConfig {
 impl KernelConfig {
     /// What was typed, checked.
     pub fn new(typed: KernelArgs) -> Result<Self, ConfigError> {
+        Self::chosen(&Chooser { path: Path::new("") }, typed, &mut File::default())
+    }
+
+    fn chosen(
+        chosen: &Chooser<'_>,
+        typed: KernelArgs,
+        file: &mut File,
+    ) -> Result<Self, ConfigError> {
+        let max_edges = max_edges(chosen.of(typed.max_edges, file.max_edges.take()))?;
+        let quota = chosen.of(typed.edge_quota, file.edge_quota.take());
+        let idle = chosen.of(None, file.edge_idle.take()).map(edge_idle).transpose()?;
         Ok(Self {
-            cgroup: typed.cgroup,
-            max_edges: max_edges(typed.max_edges.map(Chosen::typed))?,
-            ring_bytes: ring_bytes(typed.ring_bytes.map(Chosen::typed))?,
+            cgroup: chosen.of(typed.cgroup, file.cgroup.take()).map(|chosen| chosen.value),
+            max_edges,
+            edge_quota: quota.map_or(max_edges.div_ceil(QUOTA_PART), |chosen| chosen.value),
+            edge_idle: typed.edge_idle.or(idle).unwrap_or(EDGE_IDLE),
+            ring_bytes: ring_bytes(chosen.of(typed.ring_bytes, file.ring_bytes.take()))?,
         })
     }
 
     /// Roughly what the maps take of kernel memory: what a limit on locked memory must allow.
     pub fn memory_bytes(&self) -> u64 {
-        // Key and value take 192 bytes; with the element's own head and its bucket 256 is ample.
-        u64::from(self.max_edges) * 256 + u64::from(self.ring_bytes) * 2
+        // Key and value take 296 bytes; with the element's own head and its bucket 368 is ample.
+        u64::from(self.max_edges) * 368 + u64::from(self.ring_bytes) * 2 + OTHER_MAPS
     }
 }
 
@@ -288,6 +313,11 @@ fn max_edges(chosen: Option<Chosen<u32>>) -> Result<u32, ConfigError> {
     Err(chosen.refused(format!("max-edges {}: write 1 to {MOST_EDGES}", chosen.value)))
 }
 
+fn edge_idle(chosen: Chosen<String>) -> Result<Duration, ConfigError> {
+    cli::duration(&chosen.value)
+        .map_err(|problem| chosen.refused(format!("edge-idle {}: {problem}", chosen.value)))
+}
+
 fn ring_bytes(chosen: Option<Chosen<u32>>) -> Result<u32, ConfigError> {
     let Some(chosen) = chosen else { return Ok(RING_BYTES) };
     let (value, page) = (chosen.value, page_bytes());
@@ -318,6 +348,25 @@ fn cluster(chosen: Option<Chosen<String>>) -> Result<Option<String>, ConfigError
     Ok(Some(chosen.value))
 }
 
+/// The filters of `observe`, checked.
+pub fn filter(typed: &ObserveArgs) -> Result<FlowFilter, ConfigError> {
+    let filter = FlowFilter {
+        port: typed.port,
+        cidr: typed.cidr,
+        workload: typed.workload.clone(),
+        transport: typed.transport,
+        security: typed.security.clone(),
+        plaintext: typed.plaintext,
+        verdict: typed.verdict,
+        min_duration: typed.min_duration,
+        min_bytes: typed.min_bytes,
+        sample: typed.sample,
+    };
+    let refused = |problem| ConfigError { place: Place::Typed, problem };
+    filter.check().map_err(refused)?;
+    Ok(filter)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_file_sets_what_was_not_typed() {
-        let text = "# Settings.\nlisten: 127.0.0.1:9000\nmax-edges: 1000\nring-bytes: 65536\n\
+        let text = "# Settings.\nlisten: 127.0.0.1:9000\nmax-edges: 1000\nring-bytes: 65536\nedge-idle: 90m\n\
                     log-format: json\ncgroup: /sys/fs/cgroup/x\ncluster: west\n";
         let kernel = KernelArgs { max_edges: Some(77), ..KernelArgs::default() };
         let config = from_file(text, RunArgs { kernel, ..RunArgs::default() }).unwrap();
@@ -354,6 +403,8 @@ mod tests {
             kernel: KernelConfig {
                 cgroup: Some("/sys/fs/cgroup/x".into()),
                 max_edges: 77,
+                edge_quota: 10,
+                edge_idle: Duration::from_secs(5400),
                 ring_bytes: 65_536,
             },
             listen: "127.0.0.1:9000".parse().unwrap(),
@@ -386,7 +437,8 @@ mod tests {
         check("max_edges: 7\n", "FILE:1:1: unknown key `max_edges`; did you mean `max-edges`?");
         check(
             "zzz: 1\n",
-            "FILE:1:1: unknown key `zzz`; the keys are listen, cgroup, max-edges, ring-bytes, \
+            "FILE:1:1: unknown key `zzz`; the keys are listen, cgroup, max-edges, edge-quota, \
+             edge-idle, ring-bytes, \
              log-format, cluster",
         );
         check("max-edges: 0\n", "FILE:1:12: max-edges 0: write 1 to 16777216");

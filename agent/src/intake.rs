@@ -1,9 +1,12 @@
 //! From the kernel's bytes to the core's values: events off the ring, halves out of the edge map.
 
+use std::collections::BTreeMap;
+
 use plainsight_core::flow::{Half, Totals};
 use plainsight_ebpf::abi::{
     self,
     counters::Counter,
+    edge::{EdgeCounters, EdgeKey},
     event::{Connection, EventHeader, EventKind, FirstSeen},
 };
 
@@ -38,6 +41,9 @@ pub enum EventError {
 pub struct Scan {
     /// Every half of an edge.
     pub halves: Vec<Half>,
+    /// The same of connections that are older than the programs and still wait for their next
+    /// packet or their end: no total has them yet.
+    pub older: Vec<Half>,
     /// The totals, read before the halves.
     pub before: Totals,
     /// The totals, read after the halves.
@@ -80,10 +86,29 @@ pub fn scan(kernel: &mut Kernel, room: usize) -> Result<Scan, KernelError> {
     let before = totals(kernel)?;
     let mut halves = Vec::with_capacity(room);
     kernel.read_edges(|key, counters| halves.push(Half { key: *key, counters: *counters }))?;
-    Ok(Scan { halves, before, totals: totals(kernel)? })
+    Ok(Scan { halves, before, totals: totals(kernel)?, older: older(kernel)? })
 }
 
-fn totals(kernel: &Kernel) -> Result<Totals, KernelError> {
+fn older(kernel: &mut Kernel) -> Result<Vec<Half>, KernelError> {
+    let mut edges = BTreeMap::<EdgeKey, EdgeCounters>::new();
+    kernel.read_older(|_, state| {
+        let (flow, counters) = (&state.flow, edges.entry(state.flow.key(0)).or_default());
+        if counters.opened == 0 {
+            (counters.local, counters.comm, counters.tgid) =
+                (flow.local, flow.own.comm, flow.own.tgid);
+            (counters.first_ns, counters.last_ns) = (state.opened_ns, state.opened_ns);
+        }
+        counters.opened += 1;
+    })?;
+    Ok(edges.into_iter().map(|(key, counters)| Half { key, counters }).collect())
+}
+
+/// Reads the totals.
+///
+/// # Errors
+///
+/// If the kernel refuses a read.
+pub fn totals(kernel: &Kernel) -> Result<Totals, KernelError> {
     let mut totals = [0; Counter::COUNT as usize];
     for (total, read) in totals.iter_mut().zip(kernel.totals()?) {
         *total = read;
@@ -116,9 +141,9 @@ mod tests {
     fn anything_else_is_an_error() {
         check(0, 0, 0, Some(EventError::Short(0)));
         check(1, abi::VERSION, 15, Some(EventError::Short(15)));
-        check(1, abi::VERSION, size_of::<FirstSeen>() - 1, Some(EventError::Short(103)));
-        check(2, abi::VERSION, size_of::<FirstSeen>(), Some(EventError::Short(104)));
-        check(1, abi::VERSION + 1, size_of::<FirstSeen>(), Some(EventError::Version(2)));
+        check(1, abi::VERSION, size_of::<FirstSeen>() - 1, Some(EventError::Short(127)));
+        check(2, abi::VERSION, size_of::<FirstSeen>(), Some(EventError::Short(128)));
+        check(1, abi::VERSION + 1, size_of::<FirstSeen>(), Some(EventError::Version(abi::VERSION + 1)));
         check(9, abi::VERSION, size_of::<FirstSeen>(), Some(EventError::Kind(9)));
     }
 }

@@ -15,9 +15,8 @@ use plainsight::{
     agent,
     cli::{Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, RunArgs, ScanArgs},
     client::{Client, NoAgent},
-    config::{Config, KernelConfig, ScanConfig},
+    config::{self, Config, KernelConfig, ScanConfig},
     doctor::{self, Check, Outcome},
-    serve::FlowFilter,
     view::{self, Style},
 };
 use plainsight_core::escape;
@@ -80,7 +79,7 @@ fn scan(args: ScanArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn observe(args: ObserveArgs) -> anyhow::Result<ExitCode> {
-    let filter = FlowFilter { port: args.port, cidr: args.cidr, workload: args.workload };
+    let filter = config::filter(&args)?;
     let mut lines = Client::new(&args.agent.api)?.follow(&filter).await?;
     let style = Style::of_stdout();
     let shutdown = shutdown()?;

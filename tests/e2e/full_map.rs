@@ -7,7 +7,7 @@ const CONNECTIONS: u64 = 11;
 
 #[test]
 fn what_finds_no_room_is_counted() {
-    let stage = Stage::with(&["--max-edges", &MOST_EDGES.to_string()]);
+    let stage = Stage::with(&["--max-edges", &MOST_EDGES.to_string(), "--edge-quota", "0"]);
     let listen = "127.0.0.1:0".parse().expect("an address");
     // Only the client is watched, so each connection would be one edge with one half. All servers
     // are there before the first client, so that each has a port of its own.
@@ -46,7 +46,7 @@ fn what_finds_no_room_is_counted() {
 /// With payload there are bytes and changes of class that find no room, too.
 #[test]
 fn bytes_that_find_no_edge_stay_in_the_balance() {
-    let stage = Stage::with(&["--max-edges", &MOST_EDGES.to_string()]);
+    let stage = Stage::with(&["--max-edges", &MOST_EDGES.to_string(), "--edge-quota", "0"]);
     for _ in 0..CONNECTIONS {
         let listen = "127.0.0.1:0".parse().expect("an address");
         let steps = "receive:36,say:http1-response,drain";
@@ -60,7 +60,7 @@ fn bytes_that_find_no_edge_stay_in_the_balance() {
     assert_eq!(metrics.get("plainsight_connections_opened_total", &[]), Ok(2 * CONNECTIONS));
     assert_eq!(metrics.get("plainsight_connections_closed_total", &[]), Ok(2 * CONNECTIONS));
     for direction in ["sent", "received"] {
-        let bytes = metrics.get("plainsight_tcp_bytes_total", &[("direction", direction)]);
+        let bytes = metrics.get("plainsight_bytes_total", &[("direction", direction)]);
         assert_eq!(bytes, Ok(CONNECTIONS * (36 + 38)), "{direction} by both ends");
     }
 }

@@ -1,14 +1,15 @@
-//! Datagrams, which are counted before they have edges.
+//! Datagrams: whoever sends the first is the client, and every one is on its edge.
 
-use plainsight_tests::harness::{Metrics, Namespace, Peer, Stage, Tally, report, until};
+use plainsight_tests::harness::{Namespace, Peer, Stage, Tally, only, report};
 
 const DATAGRAMS: u64 = 211;
+const CLIENTS: u64 = 23;
+const QUESTIONS: u64 = 13;
 
 #[test]
 fn datagrams_on_loopback() {
-    let stage = Stage::set();
-    let mut expect = 0;
     for listen in ["127.0.0.1:0", "[::1]:0"] {
+        let stage = Stage::set();
         let echo = format!("udp-echo --listen {listen} --datagrams {DATAGRAMS}");
         let mut echo = Peer::start(stage.place(), "ps-echo", &echo);
         let to = echo.address();
@@ -16,53 +17,61 @@ fn datagrams_on_loopback() {
         let ask = Peer::start(stage.place(), "ps-ask", &ask).finish();
         let bytes = DATAGRAMS * 1009;
         assert_eq!((ask, echo.finish()), (Tally::of(0, bytes, bytes), Tally::of(0, bytes, bytes)));
-        // There and back.
-        expect += 2 * DATAGRAMS;
-        check(&stage, listen, expect, expect * 1009);
+        check(&stage, listen, DATAGRAMS, 1009);
     }
 }
 
 /// Larger than a packet of the link: fragments are counted as the datagram they make.
 #[test]
 fn datagrams_in_fragments() {
-    let stage = Stage::set();
     let (near, far) = (Namespace::new(), Namespace::new());
     let link = near.join(&far);
-    let mut expect = 0;
     for listen in [format!("{}:7001", link.v4[1]), format!("[{}]:7001", link.v6[1])] {
+        let stage = Stage::set();
         let echo = format!("udp-echo --listen {listen} --datagrams {DATAGRAMS}");
         let mut echo = Peer::start(stage.within(&far), "ps-echo", &echo);
         let to = echo.address();
         let ask = format!("udp-ask --to {to} --datagrams {DATAGRAMS} --bytes 8009");
         Peer::start(stage.within(&near), "ps-ask", &ask).finish();
         echo.finish();
-        expect += 2 * DATAGRAMS;
-        check(&stage, "between namespaces", expect, expect * 8009);
+        check(&stage, &format!("between namespaces, {listen}"), DATAGRAMS, 8009);
     }
 }
 
-fn check(stage: &Stage, what: &str, datagrams: u64, bytes: u64) {
-    until("the count of datagrams", || match counts(&stage.agent.metrics())? {
-        [sent, ..] if sent < datagrams => Err(format!("{sent} of {datagrams}")),
-        _ => Ok(()),
-    });
-    stage.agent.scan();
-    let expect = [datagrams, datagrams, bytes, bytes];
-    let found = counts(&stage.agent.metrics()).expect("counts of datagrams");
-    report(&format!("UDP {what}: datagrams and bytes"), format!("{expect:?}"), {
-        format!("{found:?}")
-    });
-    assert_eq!(found, expect);
-    assert!(stage.agent.edges().is_empty(), "UDP has no edges yet");
+/// Each client has a socket of its own, the server one for all: it knows them apart by their ports.
+#[test]
+fn a_server_with_many_clients() {
+    let stage = Stage::set();
+    let datagrams = CLIENTS * QUESTIONS;
+    let echo = format!("udp-echo --listen 127.0.0.1:0 --datagrams {datagrams}");
+    let mut echo = Peer::start(stage.place(), "ps-echo", &echo);
+    let to = echo.address();
+    let ask = format!("udp-ask --to {to} --datagrams {QUESTIONS} --bytes 67");
+    let clients: Vec<Peer> =
+        (0..CLIENTS).map(|_| Peer::start(stage.place(), "ps-ask", &ask)).collect();
+    clients.into_iter().for_each(|client| _ = client.finish());
+    echo.finish();
+    check(&stage, "a server with many clients", datagrams, 67);
 }
 
-/// Datagrams sent and received, bytes sent and received.
-fn counts(metrics: &Metrics) -> Result<[u64; 4], String> {
-    let get = |name, direction| metrics.get(name, &[("direction", direction)]);
-    Ok([
-        get("plainsight_udp_datagrams_total", "sent")?,
-        get("plainsight_udp_datagrams_total", "received")?,
-        get("plainsight_udp_bytes_total", "sent")?,
-        get("plainsight_udp_bytes_total", "received")?,
-    ])
+/// Every question and its answer are on one edge, both ends have seen it, and the totals agree.
+fn check(stage: &Stage, what: &str, datagrams: u64, bytes: u64) {
+    stage.agent.settle();
+    let expect = [datagrams, datagrams, datagrams * bytes, datagrams * bytes];
+    let edges = stage.agent.edges();
+    let edge = only(&edges, "ps-ask", "ps-echo").expect("one edge");
+    let found = ["datagrams_sent", "datagrams_received", "bytes_sent", "bytes_received"]
+        .map(|key| edge.number(key));
+    let title = format!("UDP {what}: datagrams and bytes, there and back");
+    report(&title, format!("{expect:?}"), format!("{found:?}"));
+    assert_eq!(found, expect, "{edge:?}");
+    assert_eq!((edge.number("connections"), edge.number("open")), (0, 0));
+    assert_eq!(edge.reporters(), ["client", "server"], "{edge:?}");
+    let metrics = stage.agent.metrics();
+    for direction in ["sent", "received"] {
+        let get = |name| metrics.get(name, &[("direction", direction)]);
+        assert_eq!(get("plainsight_udp_datagrams_total"), Ok(2 * datagrams), "{direction}");
+        assert_eq!(get("plainsight_bytes_total"), Ok(2 * datagrams * bytes), "{direction}");
+    }
+    assert_eq!(metrics.get("plainsight_lost_total", &[]), Ok(0));
 }

@@ -3,7 +3,7 @@
 //! `fixtures/recording.json` names the ends on a host, then halves of edges and single connections
 //! between them; a field that is left out is zero.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{array, collections::BTreeMap, net::IpAddr};
 
 use plainsight_core::{
     escape,
@@ -13,13 +13,10 @@ use plainsight_core::{
     protocol::{self, Transport},
     record::{self, Record},
 };
-use plainsight_ebpf::{
-    abi::{
-        self, Comm,
-        edge::{Class, EdgeCounters, EdgeKey, Role},
-        event::{Close, Connection, EventHeader, EventKind},
-    },
-    wire::ip,
+use plainsight_ebpf::abi::{
+    self, Comm,
+    edge::{Class, EdgeCounters, EdgeKey, FOLDED, GUESSED, LATE, RTT_BUCKETS, Role},
+    event::{Close, Connection, EventHeader, EventKind},
 };
 use serde_json::Value;
 
@@ -95,6 +92,8 @@ impl Recording {
             resets: count("resets"),
             sent_bytes: count("sent_bytes"),
             received_bytes: count("received_bytes"),
+            sent_datagrams: count("sent_datagrams"),
+            received_datagrams: count("received_datagrams"),
             refused: count("refused"),
             timed_out: count("timed_out"),
             aborted: count("aborted"),
@@ -104,6 +103,7 @@ impl Recording {
             comm: end.comm,
             tgid: 4711,
             reserved: 0,
+            rtt: samples(&json["rtt"]),
         };
         Half { key: self.key(json), counters }
     }
@@ -111,7 +111,8 @@ impl Recording {
     fn key(&self, json: &Value) -> EdgeKey {
         let own = self.end(json, "own").endpoint;
         let peer = json["peer"].as_str().map(|_| self.end(json, "peer").endpoint);
-        EdgeKey {
+        let reached = json["reached"].as_str().map(|_| address(json, "reached"));
+        let key = EdgeKey {
             cgroup: own.cgroup,
             netns: own.netns,
             peer_cgroup: peer.map_or(0, |peer| peer.cgroup),
@@ -119,13 +120,17 @@ impl Recording {
             name: own.name,
             peer_name: peer.map_or(0, |peer| peer.name),
             remote: address(json, "remote"),
+            reached: reached.unwrap_or_default(),
             port: number(json, "port") as u16,
             asked_port: number(json, "asked_port") as u16,
+            reached_port: number(json, "reached_port") as u16,
             role: role(json) as u8,
-            transport: ip::TCP,
+            transport: transport(json).code(),
             class: class(text(json, "class")) as u8,
-            verdict: 0,
-        }
+            flags: flags(&json["flags"]),
+            ..EdgeKey::default()
+        };
+        if key.flags & FOLDED == 0 { key } else { folded(&key) }
     }
 
     fn record(&self, json: &Value) -> Record {
@@ -142,9 +147,12 @@ impl Recording {
             opened_ns: number(json, "first_ns"),
             sent_bytes: number(json, "sent_bytes"),
             received_bytes: number(json, "received_bytes"),
+            sent_datagrams: number(json, "sent_datagrams"),
+            received_datagrams: number(json, "received_datagrams"),
             cookie: number(json, "cookie"),
             local: address(json, "local"),
-            remote: key.remote,
+            // A paired server's key has what its client asked for in place of where it is.
+            remote: json["from"].as_str().map_or(key.remote, |_| address(json, "from")),
             filters: 1,
             tgid: 4711,
             local_port: number(json, "local_port") as u16,
@@ -156,7 +164,8 @@ impl Recording {
         };
         let (client, server) = self.workloads(&event);
         let reading = protocol::reading(class(text(json, "class")));
-        let edge = graph::id(&client, &server, key.port, Transport::Tcp, &reading);
+        let late = key.flags & LATE != 0;
+        let edge = graph::id(&client, &server, key.port, transport(json), &reading, late);
         record::record(&event, client, server, Some(edge), &self.clock, &self.host)
     }
 
@@ -184,7 +193,8 @@ impl End {
         let endpoint = Endpoint {
             cgroup: number(json, "cgroup"),
             netns: number(json, "netns"),
-            name: abi::name_id(&comm),
+            // Folded, all processes of a cgroup are one.
+            name: if name.is_empty() { 0 } else { abi::name_id(&comm) },
         };
         Self { endpoint, comm }
     }
@@ -197,6 +207,36 @@ fn resolved(json: &Value, host: &str) -> (Endpoint, Workload) {
     (endpoint, identity::local(paths.0, paths.1, &process, host))
 }
 
+/// What the kernel half leaves of a folded edge's key.
+fn folded(key: &EdgeKey) -> EdgeKey {
+    let EdgeKey { cgroup, role, transport, class, flags, .. } = *key;
+    EdgeKey { cgroup, role, transport, class, flags, ..EdgeKey::default() }
+}
+
+fn transport(json: &Value) -> Transport {
+    let name = json["transport"].as_str().unwrap_or("tcp");
+    Transport::from_name(name).unwrap_or_else(|| panic!("no transport {name:?}"))
+}
+
+fn flags(json: &Value) -> u8 {
+    let names = json.as_array().into_iter().flatten();
+    names.fold(0, |flags, name| {
+        flags
+            | match name.as_str() {
+                Some("late") => LATE,
+                Some("folded") => FOLDED,
+                Some("guessed") => GUESSED,
+                other => panic!("no flag {other:?}"),
+            }
+    })
+}
+
+/// Samples of round-trip times by class, from the first on.
+fn samples(json: &Value) -> [u32; RTT_BUCKETS] {
+    let count = |class: usize| json[class].as_u64().unwrap_or_default() as u32;
+    array::from_fn(count)
+}
+
 fn class(name: &str) -> Class {
     match name {
         "pending" => Class::Pending,
@@ -206,6 +246,8 @@ fn class(name: &str) -> Class {
         "tls" => Class::Tls,
         "tls_offered" => Class::TlsOffered,
         "ssh" => Class::Ssh,
+        "dns" => Class::Dns,
+        "quic" => Class::Quic,
         other => panic!("no class {other:?}"),
     }
 }
@@ -217,6 +259,7 @@ fn close(name: &str) -> Close {
         "timed_out" => Close::TimedOut,
         "refused" => Close::Refused,
         "aborted" => Close::Aborted,
+        "closed" => Close::Closed,
         other => panic!("no close {other:?}"),
     }
 }

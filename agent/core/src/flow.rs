@@ -49,6 +49,27 @@ pub enum Reporter {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals([u64; Counter::COUNT as usize]);
 
+/// Sums over edges: what the totals must agree with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Connections established on an edge, or moved to it.
+    pub opened: u64,
+    /// Connections that left for another edge.
+    pub moved: u64,
+    /// Connections that ended.
+    pub closed: u64,
+    /// Connects that failed.
+    pub failed: u64,
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// UDP datagrams sent.
+    pub sent_datagrams: u64,
+    /// UDP datagrams received.
+    pub received_datagrams: u64,
+}
+
 /// One quantity, counted on two ways that must agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -74,6 +95,10 @@ pub struct Balance {
     pub sent_bytes: Account,
     /// Payload bytes received.
     pub received_bytes: Account,
+    /// UDP datagrams sent.
+    pub sent_datagrams: Account,
+    /// UDP datagrams received.
+    pub received_datagrams: Account,
 }
 
 // === impl Clock ===
@@ -161,6 +186,35 @@ impl Totals {
     }
 }
 
+// === impl Held ===
+
+impl Held {
+    /// Adds what an edge holds.
+    pub fn add(&mut self, counters: &EdgeCounters) {
+        let failed =
+            counters.refused.saturating_add(counters.timed_out).saturating_add(counters.aborted);
+        for (sum, more) in [
+            (&mut self.opened, counters.opened),
+            (&mut self.moved, counters.moved),
+            (&mut self.closed, counters.closed),
+            (&mut self.failed, failed),
+            (&mut self.sent_bytes, counters.sent_bytes),
+            (&mut self.received_bytes, counters.received_bytes),
+            (&mut self.sent_datagrams, counters.sent_datagrams),
+            (&mut self.received_datagrams, counters.received_datagrams),
+        ] {
+            *sum = sum.wrapping_add(more);
+        }
+    }
+
+    /// The sums over these halves.
+    pub fn of(halves: &[Half]) -> Self {
+        let mut held = Self::default();
+        halves.iter().for_each(|half| held.add(&half.counters));
+        held
+    }
+}
+
 // === impl Account ===
 
 impl Account {
@@ -180,10 +234,19 @@ impl Balance {
 
     /// The sum of all differences; 0 when nothing is lost.
     pub fn error(&self) -> u64 {
-        let Self { opened, closed, failed, sent_bytes, received_bytes } = self;
-        [opened, closed, failed, sent_bytes, received_bytes]
-            .into_iter()
-            .fold(0, |sum, account| sum.saturating_add(account.error()))
+        self.accounts().into_iter().fold(0, |sum, account| sum.saturating_add(account.error()))
+    }
+
+    const fn accounts(&self) -> [Account; 7] {
+        [
+            self.opened,
+            self.closed,
+            self.failed,
+            self.sent_bytes,
+            self.received_bytes,
+            self.sent_datagrams,
+            self.received_datagrams,
+        ]
     }
 }
 
@@ -217,30 +280,44 @@ pub fn address(ip: IpAddr) -> abi::Address {
     [96, 64, 32, 0].map(|shift| ((bits >> shift) as u32).to_be())
 }
 
-/// Compares the totals with the edges.
-pub fn balance(totals: &Totals, halves: &[Half]) -> Balance {
-    let account = |counter, overflow, count: fn(&Half) -> u64| Account {
+/// Compares the totals with all that edges ever held.
+pub fn balance(totals: &Totals, held: &Held) -> Balance {
+    let account = |counter, overflow, edges| Account {
         total: totals.get(counter),
-        edges: halves.iter().map(count).fold(0, u64::saturating_add),
+        edges,
         overflow: totals.get(overflow),
     };
     Balance {
-        opened: account(Counter::Opened, Counter::OverflowOpened, Half::connections),
-        closed: account(Counter::Closed, Counter::OverflowClosed, |half| half.counters.closed),
-        failed: account(Counter::Failed, Counter::OverflowFailed, Half::failures),
-        sent_bytes: account(Counter::SentBytes, Counter::OverflowSentBytes, |half| {
-            half.counters.sent_bytes
-        }),
-        received_bytes: account(Counter::ReceivedBytes, Counter::OverflowReceivedBytes, |half| {
-            half.counters.received_bytes
-        }),
+        opened: account(
+            Counter::Opened,
+            Counter::OverflowOpened,
+            held.opened.saturating_sub(held.moved),
+        ),
+        closed: account(Counter::Closed, Counter::OverflowClosed, held.closed),
+        failed: account(Counter::Failed, Counter::OverflowFailed, held.failed),
+        sent_bytes: account(Counter::SentBytes, Counter::OverflowSentBytes, held.sent_bytes),
+        received_bytes: account(
+            Counter::ReceivedBytes,
+            Counter::OverflowReceivedBytes,
+            held.received_bytes,
+        ),
+        sent_datagrams: account(
+            Counter::DatagramsSent,
+            Counter::OverflowDatagramsSent,
+            held.sent_datagrams,
+        ),
+        received_datagrams: account(
+            Counter::DatagramsReceived,
+            Counter::OverflowDatagramsReceived,
+            held.received_datagrams,
+        ),
     }
 }
 
 /// By how much the edges differ from anything that can have been true while they were read, which
 /// was between two readings of the totals: 0 on a host at work as on one at rest.
-pub fn unaccounted(before: &Totals, after: &Totals, halves: &[Half]) -> u64 {
-    let (low, high) = (balance(before, halves), balance(after, halves));
+pub fn unaccounted(before: &Totals, after: &Totals, held: &Held) -> u64 {
+    let (low, high) = (balance(before, held), balance(after, held));
     // One that goes from edge to edge in between may be read twice, or not at all.
     let moved = after.get(Counter::Moved).saturating_sub(before.get(Counter::Moved));
     let outside = |low: Account, high: Account, slack| {
@@ -249,15 +326,11 @@ pub fn unaccounted(before: &Totals, after: &Totals, halves: &[Half]) -> u64 {
         let held = high.edges;
         least.saturating_sub(held).saturating_add(held.saturating_sub(most))
     };
-    [
-        outside(low.opened, high.opened, moved),
-        outside(low.closed, high.closed, 0),
-        outside(low.failed, high.failed, 0),
-        outside(low.sent_bytes, high.sent_bytes, 0),
-        outside(low.received_bytes, high.received_bytes, 0),
-    ]
-    .into_iter()
-    .fold(0, u64::saturating_add)
+    let pairs = low.accounts().into_iter().zip(high.accounts()).enumerate();
+    // Only connections move; they are the first account.
+    pairs
+        .map(|(at, (low, high))| outside(low, high, if at == 0 { moved } else { 0 }))
+        .fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

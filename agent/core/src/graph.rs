@@ -6,6 +6,7 @@
 
 mod join;
 mod nodes;
+mod rtt;
 mod tally;
 
 use alloc::borrow::Cow;
@@ -17,14 +18,14 @@ use core::cmp::Reverse;
 use core::net::IpAddr;
 
 use jiff::Timestamp;
-use plainsight_ebpf::abi::edge::Class;
+use plainsight_ebpf::abi::edge::{Class, FOLDED, GUESSED, LATE};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{Clock, Half, Reporter};
 use crate::fnv::Fnv;
 use crate::identity::{Confidence, Directory, Workload};
 use crate::protocol::{self, Reading, Security, State, Transport};
-use crate::record::{Evidence, Verdict};
+use crate::record::{Evidence, Reached, Verdict};
 use nodes::{Node, Nodes};
 use tally::{Classes, Classified};
 
@@ -38,10 +39,16 @@ pub struct Edge {
     /// Who accepts them.
     pub server: Workload,
     /// The address the client asks for; where the client is not on this host, the address it
-    /// reached. Of several, one with the widest [`Scope`], and of those the lowest.
+    /// reached. Of several, one with the widest [`Scope`], and of those the lowest. Of a folded
+    /// edge, the unspecified one.
     pub server_address: IpAddr,
-    /// The port the server listens on where the server is on this host, else the port asked for.
+    /// The port the server listens on where the server is on this host, else the port asked for;
+    /// 0 on a folded edge.
     pub server_port: u16,
+    /// Where packets went, where that is not what the client asked for: the first [`MOST_REACHED`].
+    pub reached: Vec<Reached>,
+    /// How many more there are.
+    pub reached_more: u64,
     /// What carries the payload.
     pub transport: Transport,
     /// The wire protocol.
@@ -50,7 +57,7 @@ pub struct Edge {
     pub protocol_version: Option<Cow<'static, str>>,
     /// What is spoken inside; not read yet.
     pub application: Option<String>,
-    /// Connections established since the edge was first seen.
+    /// Connections established since the edge was first seen; 0 over UDP.
     pub connections: u64,
     /// Of those, the ones that have not ended.
     pub open: u64,
@@ -62,7 +69,12 @@ pub struct Edge {
     pub bytes_sent: u64,
     /// Payload bytes from server to client.
     pub bytes_received: u64,
-    /// Round-trip times; not measured yet.
+    /// UDP datagrams from client to server.
+    pub datagrams_sent: u64,
+    /// UDP datagrams from server to client.
+    pub datagrams_received: u64,
+    /// Smoothed round-trip times, as the client measures them where it is on this host. They are
+    /// counted in classes that double in width, and taken to be spread evenly over each.
     pub rtt_seconds: Option<Quantiles>,
     /// When the first connection or failure was.
     pub first_seen: Timestamp,
@@ -70,9 +82,9 @@ pub struct Edge {
     pub last_seen: Timestamp,
     /// The ends on this host that saw it, client first.
     pub reporters: Vec<Reporter>,
-    /// Whether some of it is older than the agent.
+    /// Whether it is older than the agent. What came since is an edge of its own.
     pub joined_late: bool,
-    /// Whether all of it was seen.
+    /// Whether all of it was seen, and it stands for itself alone.
     pub complete: bool,
     /// What protects the payload.
     pub security: Security,
@@ -89,7 +101,8 @@ pub struct Edge {
     /// What protocol, security and state follow from.
     pub evidence: Evidence,
     /// How sure those are: high where every connection showed it, medium where some carried
-    /// nothing, low where nothing was recognised.
+    /// nothing or all are older than the agent, low where nothing was recognised, or where only the
+    /// ports tell which end is the client.
     pub confidence: Confidence,
     /// What the policy says.
     pub verdict: Verdict,
@@ -158,9 +171,12 @@ pub enum Scope {
     /// To a private network: RFC 1918, shared address space (RFC 6598), unique local (RFC 4193)
     /// or link-local addresses (RFC 3927; RFC 4291, section 2.5.6).
     Cluster,
-    /// Anywhere else.
+    /// Anywhere else. A folded edge is taken for one.
     Outside,
 }
+
+/// How many places an edge names in [`Edge::reached`].
+pub const MOST_REACHED: usize = 16;
 
 /// What makes an edge one edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,6 +185,7 @@ struct Key {
     server: Node,
     port: u16,
     transport: Transport,
+    late: bool,
     /// Code of a [`Class`]; the two that read alike are one.
     class: u8,
 }
@@ -186,7 +203,10 @@ struct Hop {
     server: Node,
     port: u16,
     transport: Transport,
+    late: bool,
     place: Place,
+    reached: BTreeSet<Reached>,
+    flags: u8,
     reporters: BTreeSet<Reporter>,
     classes: Classes,
 }
@@ -194,6 +214,9 @@ struct Hop {
 /// The numbers of one edge.
 struct Sum {
     place: Place,
+    reached: BTreeSet<Reached>,
+    /// Of the halves' keys, all together.
+    flags: u8,
     reporters: BTreeSet<Reporter>,
     tally: Classified,
 }
@@ -229,27 +252,31 @@ impl Scope {
 // === impl Sum ===
 
 impl Sum {
-    fn add(&mut self, place: Place, reporters: &BTreeSet<Reporter>, tally: &Classified) {
-        self.place = self.place.max(place);
-        self.reporters.extend(reporters);
-        self.tally.add(tally);
+    fn add(&mut self, other: Self) {
+        self.place = self.place.max(other.place);
+        self.reached.extend(other.reached);
+        self.flags |= other.flags;
+        self.reporters.extend(other.reporters);
+        self.tally.add(&other.tally);
     }
 
     /// Of all connections, the ones that showed the class.
-    const fn evidence(&self, reading: &Reading) -> Evidence {
+    fn evidence(&self) -> Evidence {
         let Classified { all, pending, class } = &self.tally;
-        let shown = match protocol::class(*class) {
+        let class = protocol::class(*class);
+        let shown = match class {
             Class::Pending => all.connections,
             _ => all.connections.saturating_sub(*pending),
         };
-        let what = Cow::Borrowed(reading.evidence);
+        let what = protocol::evidence(class, self.flags);
         Evidence { what, connections: shown, of: all.connections }
     }
 
     const fn confidence(&self) -> Confidence {
         match protocol::class(self.tally.class) {
+            _ if self.flags & GUESSED != 0 => Confidence::Low,
             Class::Pending | Class::Unknown => Confidence::Low,
-            _ if self.tally.pending != 0 => Confidence::Medium,
+            _ if self.tally.pending != 0 || self.flags & LATE != 0 => Confidence::Medium,
             _ => Confidence::High,
         }
     }
@@ -262,6 +289,8 @@ impl Sum {
 ///   this host answered at it, each server gets what it saw. What no server here saw belongs to
 ///   the address, because it may have gone to another host.
 /// * A half alone: the other end is an address, unless the kernel paired it.
+/// * What is older than the programs stays apart from what came since.
+/// * A folded half stands for many others of its cgroup: its other end is nobody.
 /// * Connections that carried no payload, and failures, belong to the one protocol that the same
 ///   client speaks with the same server; where there is none or more than one, they stay apart.
 pub fn edges(halves: &[Half], directory: &Directory, clock: &Clock) -> Vec<Edge> {
@@ -278,14 +307,16 @@ pub fn edges(halves: &[Half], directory: &Directory, clock: &Clock) -> Vec<Edge>
 
 /// The id of the edge between two workloads with this reading: `e-` and 12 hex digits.
 ///
-/// It depends on nothing else, so a record can be given the id of its edge. Owners are left out,
-/// because an edge stays what it is when somebody else answers for it.
+/// It depends on nothing else but on whether it is older than the programs (`late`), so a record
+/// can be given the id of its edge. Owners are left out, because an edge stays what it is when
+/// somebody else answers for it.
 pub fn id(
     client: &Workload,
     server: &Workload,
     port: u16,
     transport: Transport,
     reading: &Reading,
+    late: bool,
 ) -> String {
     let ends = [client, server].into_iter().fold(Fnv::START, hash);
     let hash = ends
@@ -294,9 +325,9 @@ pub fn id(
         .text(reading.protocol)
         .optional(reading.version)
         .text(reading.security.name())
-        .text(reading.state.name())
-        .value();
-    format!("e-{:012x}", hash >> 16)
+        .text(reading.state.name());
+    let hash = if late { hash.text("late") } else { hash };
+    format!("e-{:012x}", hash.value() >> 16)
 }
 
 fn hash(hash: Fnv, workload: &Workload) -> Fnv {
@@ -307,14 +338,17 @@ fn hash(hash: Fnv, workload: &Workload) -> Fnv {
 }
 
 fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
-    let Hop { client, server, port, transport, place, reporters, classes } = hop;
-    for tally in classes.settle() {
+    let Hop { client, server, port, transport, late, place, reached, flags, reporters, classes } =
+        hop;
+    // A server's socket may be older where the conversation is not.
+    let flags = if late { flags | LATE } else { flags & !LATE };
+    for tally in classes.settle(transport) {
         let class = tally.class.max(Class::Unknown as u8);
-        match sums.entry(Key { client, server, port, transport, class }) {
-            Entry::Occupied(sum) => sum.into_mut().add(place, &reporters, &tally),
-            Entry::Vacant(sum) => {
-                sum.insert(Sum { place, reporters: reporters.clone(), tally });
-            }
+        let (reached, reporters) = (reached.clone(), reporters.clone());
+        let part = Sum { place, reached, flags, reporters, tally };
+        match sums.entry(Key { client, server, port, transport, late, class }) {
+            Entry::Occupied(sum) => sum.into_mut().add(part),
+            Entry::Vacant(sum) => _ = sum.insert(part),
         }
     }
 }
@@ -324,11 +358,13 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
     let reading = protocol::reading(protocol::class(sum.tally.class));
     let all = &sum.tally.all;
     Some(Edge {
-        id: id(client, server, key.port, key.transport, &reading),
+        id: id(client, server, key.port, key.transport, &reading, key.late),
         client: client.clone(),
         server: server.clone(),
         server_address: sum.place.ip.0,
         server_port: key.port,
+        reached: sum.reached.iter().copied().take(MOST_REACHED).collect(),
+        reached_more: sum.reached.len().saturating_sub(MOST_REACHED) as u64,
         transport: key.transport,
         protocol: Cow::Borrowed(reading.protocol),
         protocol_version: reading.version.map(Cow::Borrowed),
@@ -344,14 +380,17 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
         },
         bytes_sent: all.sent_bytes,
         bytes_received: all.received_bytes,
-        rtt_seconds: None,
-        first_seen: clock.time(all.first_ns),
+        datagrams_sent: all.sent_datagrams,
+        datagrams_received: all.received_datagrams,
+        rtt_seconds: all.rtt.quantiles(),
+        // Before its first event is known, the latest is the first.
+        first_seen: clock.time(all.first_ns.min(all.last_ns)),
         last_seen: clock.time(all.last_ns),
-        evidence: sum.evidence(&reading),
+        evidence: sum.evidence(),
         confidence: sum.confidence(),
         reporters: sum.reporters.into_iter().collect(),
-        joined_late: false,
-        complete: true,
+        joined_late: key.late,
+        complete: sum.flags & (LATE | FOLDED) == 0,
         security: reading.security,
         state: reading.state,
         upgrade: Upgrade::None,
@@ -365,7 +404,8 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
 /// No two edges are equal in it, so there is one order.
 fn order(edge: &Edge) -> impl Ord + '_ {
     let ends = (&edge.client, &edge.server, edge.server_port, edge.transport);
-    (ends, &edge.protocol, &edge.protocol_version, edge.security, edge.state)
+    let reading = (&edge.protocol, &edge.protocol_version, edge.security, edge.state);
+    (ends, reading, edge.joined_late)
 }
 
 fn is_private(ip: IpAddr) -> bool {

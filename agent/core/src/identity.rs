@@ -24,7 +24,7 @@ pub enum Kind {
     Pod,
     /// A process that belongs to none of those.
     Process,
-    /// Several workloads that somebody put together.
+    /// Several workloads that are shown as one.
     Group,
     /// An address of which nothing else is known.
     Address,
@@ -250,6 +250,16 @@ pub fn remote(ip: IpAddr) -> Workload {
         matched_by: MatchedBy::Address,
         confidence: Confidence::Low,
         ..Workload::local(&ip.to_string(), Kind::Address, "")
+    }
+}
+
+/// What stands for all the other ends of a folded edge: no name, and no address either.
+pub fn folded() -> Workload {
+    Workload {
+        host: None,
+        matched_by: MatchedBy::Address,
+        confidence: Confidence::Low,
+        ..Workload::local("folded", Kind::Group, "")
     }
 }
 

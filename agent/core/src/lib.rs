@@ -15,6 +15,7 @@ pub mod escape;
 pub mod flow;
 pub mod graph;
 pub mod identity;
+pub mod ledger;
 pub mod protocol;
 pub mod record;
 

@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use jiff::Timestamp;
-use plainsight_ebpf::abi::event;
+use plainsight_ebpf::abi::edge::EdgeKey;
+use plainsight_ebpf::abi::{Address, event};
 use serde::{Deserialize, Serialize};
 
 use crate::escape;
@@ -82,6 +83,9 @@ pub enum Layer4 {
     /// TCP.
     #[serde(rename = "TCP")]
     Tcp(Ports),
+    /// UDP.
+    #[serde(rename = "UDP")]
+    Udp(Ports),
 }
 
 /// Ports of a connection.
@@ -123,7 +127,14 @@ pub struct Detail {
     pub bytes_sent: u64,
     /// Payload bytes from server to client.
     pub bytes_received: u64,
-    /// From establishment, or from connect if it never was established, to the end.
+    /// Datagrams from client to server; none over TCP.
+    pub datagrams_sent: Option<u64>,
+    /// Datagrams from server to client; none over TCP.
+    pub datagrams_received: Option<u64>,
+    /// Where the packets went, where that is not what the client asked for.
+    pub reached: Option<Reached>,
+    /// From establishment, or from connect if it never was established, to the end; over UDP from
+    /// the first datagram to the socket's end.
     pub duration_seconds: f64,
     /// How it ended.
     pub close: Close,
@@ -149,6 +160,15 @@ pub struct Detail {
     pub process: ProcessRef,
 }
 
+/// Where packets went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reached {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
 /// The process at the end that reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRef {
@@ -172,6 +192,8 @@ pub enum Close {
     Refused,
     /// It was never established: given up by the application, or by an ICMP error.
     Aborted,
+    /// There was no connection: its socket was closed.
+    Closed,
     /// A newer kernel half says something that has no name here.
     Unknown,
 }
@@ -230,6 +252,44 @@ struct Oriented {
     server: (IpAddr, u16),
     bytes_sent: u64,
     bytes_received: u64,
+    datagrams_sent: u64,
+    datagrams_received: u64,
+}
+
+// === impl Layer4 ===
+
+impl Layer4 {
+    /// The ports, whatever the transport.
+    pub const fn ports(&self) -> &Ports {
+        match self {
+            Self::Tcp(ports) | Self::Udp(ports) => ports,
+        }
+    }
+}
+
+// === impl Reached ===
+
+impl Reached {
+    /// Where the packets of this edge went, where one of its ends knows of more than was asked
+    /// for: a client from its own packets, a paired server from its own address.
+    ///
+    /// `local` is the address of the end that reports; all zero where it is not known yet.
+    pub fn new(key: &EdgeKey, local: &Address) -> Option<Self> {
+        let (address, port) = match Reporter::from_code(key.role) {
+            Reporter::Client => (key.reached, key.reached_port),
+            Reporter::Server if is_translated(key, local) => (*local, key.port),
+            Reporter::Server => return None,
+        };
+        let is_known = address != [0; 4] || port != 0;
+        is_known.then(|| Self { address: flow::ip(&address), port })
+    }
+}
+
+/// Whether a paired server's own address and port are not those that its client asked for.
+fn is_translated(key: &EdgeKey, local: &Address) -> bool {
+    let is_asked_for = key.remote == *local || flow::ip(&key.remote).is_unspecified();
+    let is_known = *local != [0; 4];
+    flow::peer(key).is_some() && is_known && !(is_asked_for && key.port == key.asked_port)
 }
 
 // === impl Close ===
@@ -243,6 +303,7 @@ impl Close {
             Some(event::Close::TimedOut) => Self::Timeout,
             Some(event::Close::Refused) => Self::Refused,
             Some(event::Close::Aborted) => Self::Aborted,
+            Some(event::Close::Closed) => Self::Closed,
             None => Self::Unknown,
         }
     }
@@ -255,7 +316,39 @@ impl Close {
             Self::Timeout => "timeout",
             Self::Refused => "refused",
             Self::Aborted => "aborted",
+            Self::Closed => "closed",
             Self::Unknown => "unknown",
+        }
+    }
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Allowed, Self::Denied, Self::WouldDeny];
+
+    /// The one with this [`Self::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|decision| decision.name() == name)
+    }
+
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::WouldDeny => "would_deny",
+        }
+    }
+
+    /// The bit that stands for it where verdicts are chosen by a mask. What the kernel half writes
+    /// while there is no policy is 0, and allowed.
+    pub const fn bit(self) -> u8 {
+        match self {
+            Self::Allowed => 1,
+            Self::Denied => 1 << 1,
+            Self::WouldDeny => 1 << 2,
         }
     }
 }
@@ -275,12 +368,29 @@ impl Oriented {
     fn new(event: &event::Connection, reporter: Reporter) -> Self {
         let local = (flow::ip(&event.local), event.local_port);
         let remote = (flow::ip(&event.remote), event.remote_port);
-        let (sent, received) = (event.sent_bytes, event.received_bytes);
-        let (client, server, bytes_sent, bytes_received) = match reporter {
-            Reporter::Client => (local, remote, sent, received),
-            Reporter::Server => (remote, local, received, sent),
+        let as_client = Self {
+            client: local,
+            server: remote,
+            bytes_sent: event.sent_bytes,
+            bytes_received: event.received_bytes,
+            datagrams_sent: event.sent_datagrams,
+            datagrams_received: event.received_datagrams,
         };
-        Self { client, server, bytes_sent, bytes_received }
+        match reporter {
+            Reporter::Client => as_client,
+            Reporter::Server => as_client.mirrored(),
+        }
+    }
+
+    const fn mirrored(self) -> Self {
+        Self {
+            client: self.server,
+            server: self.client,
+            bytes_sent: self.bytes_received,
+            bytes_received: self.bytes_sent,
+            datagrams_sent: self.datagrams_received,
+            datagrams_received: self.datagrams_sent,
+        }
     }
 }
 
@@ -325,10 +435,7 @@ fn flow(
         uuid: uuid(event),
         verdict: Cow::Borrowed(verdict(event)),
         ip: addresses(&oriented),
-        l4: Layer4::Tcp(Ports {
-            source_port: oriented.client.1,
-            destination_port: oriented.server.1,
-        }),
+        l4: layer4(event, &oriented),
         source: End::new(client),
         destination: End::new(server),
         is_reply: false,
@@ -342,6 +449,15 @@ fn flow(
     }
 }
 
+fn layer4(event: &event::Connection, oriented: &Oriented) -> Layer4 {
+    let ports = Ports { source_port: oriented.client.1, destination_port: oriented.server.1 };
+    if is_udp(event) { Layer4::Udp(ports) } else { Layer4::Tcp(ports) }
+}
+
+fn is_udp(event: &event::Connection) -> bool {
+    Transport::from_code(event.key.transport) == Transport::Udp
+}
+
 fn detail(
     event: &event::Connection,
     reporter: Reporter,
@@ -350,12 +466,17 @@ fn detail(
     edge: Option<String>,
 ) -> Detail {
     let oriented = Oriented::new(event, reporter);
-    let Reading { protocol, version, security, state, evidence } = reading(event);
+    let Reading { protocol, version, security, state, evidence: _ } = reading(event);
+    let datagrams = |count| is_udp(event).then_some(count);
+    let what = protocol::evidence(protocol::class(event.key.class), event.key.flags);
     Detail {
         reporter,
         edge,
         bytes_sent: oriented.bytes_sent,
         bytes_received: oriented.bytes_received,
+        datagrams_sent: datagrams(oriented.datagrams_sent),
+        datagrams_received: datagrams(oriented.datagrams_received),
+        reached: Reached::new(&event.key, &event.local),
         duration_seconds: seconds(event.header.time_ns.saturating_sub(event.opened_ns)),
         close: Close::from_code(event.close),
         protocol: Cow::Borrowed(protocol),
@@ -363,7 +484,7 @@ fn detail(
         security,
         state,
         tls: None,
-        evidence: Evidence { what: Cow::Borrowed(evidence), connections: 1, of: 1 },
+        evidence: Evidence { what, connections: 1, of: 1 },
         verdict: Verdict::without_policy(),
         client,
         server,

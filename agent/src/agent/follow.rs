@@ -1,11 +1,23 @@
 //! Observers: their filters in the kernel, and what is sent to each.
 
-use std::time::Instant;
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use ipnet::IpNet;
-use plainsight_core::{flow, identity::Workload};
-use plainsight_ebpf::abi::{Address, config::Filter, event::Connection};
+use plainsight_core::{
+    flow,
+    identity::Workload,
+    protocol::{self, Transport},
+    record::Decision,
+};
+use plainsight_ebpf::abi::{
+    Address,
+    config::{Filter, Traits},
+    event::Connection,
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -88,10 +100,18 @@ impl Follower {
     /// through more than one workload of a name, and a slot may have been another observer's when
     /// the record was marked.
     pub(super) fn wants(&self, event: &Connection, client: &Workload, server: &Workload) -> bool {
+        let traits = Traits {
+            duration_ns: event.header.time_ns.saturating_sub(event.opened_ns),
+            bytes: event.sent_bytes.saturating_add(event.received_bytes),
+            transport: event.key.transport,
+            class: event.key.class,
+            verdict: event.key.verdict,
+        };
         let fits = |(filter, slot): &(Filter, FilterSlot)| {
             event.filters & slot.bit() != 0
                 && [0, event.key.port, event.key.asked_port].contains(&filter.port)
                 && (filter.covers(&event.local) || filter.covers(&event.remote))
+                && filter.suits(&traits)
         };
         let named = |name: &String| client.name == *name || server.name == *name;
         self.installed.iter().any(fits) && self.filter.workload.as_ref().is_none_or(named)
@@ -116,8 +136,19 @@ fn gap(missed: u64) -> Bytes {
 /// The kernel's filters that together let through at least what was asked for.
 fn compile(filter: &FlowFilter, names: &mut Names, now: Instant) -> Vec<Filter> {
     let (network, mask) = filter.cidr.as_ref().map_or(([0; 4], [0; 4]), network);
-    let port = filter.port.unwrap_or(0);
-    let base = Filter { port, network, mask, ..Filter::default() };
+    let nanoseconds = |least: Duration| u64::try_from(least.as_nanos()).unwrap_or(u64::MAX);
+    let base = Filter {
+        port: filter.port.unwrap_or(0),
+        network,
+        mask,
+        transport: filter.transport.map_or(0, Transport::code),
+        classes: protocol::classes(&filter.security, filter.plaintext),
+        verdicts: filter.verdict.map_or(0, Decision::bit),
+        min_duration_ns: filter.min_duration.map_or(0, nanoseconds),
+        min_bytes: filter.min_bytes.unwrap_or(0),
+        sample: filter.sample.map_or(0, NonZeroU32::get),
+        ..Filter::default()
+    };
     let Some(workload) = &filter.workload else { return vec![base] };
     let marks = names.marks(workload, now).into_iter();
     marks.map(|(cgroup, name)| Filter { cgroup, name, ..base }).collect()
@@ -158,7 +189,7 @@ mod tests {
     }
 
     fn follower(lines: mpsc::Sender<Bytes>) -> Follower {
-        let filter = FlowFilter { port: None, cidr: None, workload: None };
+        let filter = FlowFilter::default();
         Follower { filter, lines, installed: Vec::new(), missed: 0 }
     }
 

@@ -8,8 +8,8 @@ use plainsight_ebpf::abi::{Address, edge::EdgeKey};
 /// Most places that are remembered; beyond them a server is shown by its address.
 const CAPACITY: usize = 131_072;
 
-/// What a client asked for: itself, the address and the port.
-type Asked = (Endpoint, Address, u16);
+/// What a client asked for: itself, the address, the port and the transport.
+type Asked = (Endpoint, Address, u16, u8);
 
 /// Learnt from the server halves that the kernel paired.
 #[derive(Debug, Default)]
@@ -33,8 +33,8 @@ impl Servers {
             return;
         }
         let Some(client) = flow::peer(key) else { return };
-        let (asked, answer) =
-            ((client, key.remote, key.asked_port), Answer::One(flow::own(key), key.port));
+        let asked = (client, key.remote, key.asked_port, key.transport);
+        let answer = Answer::One(flow::own(key), key.port);
         let has_room = self.0.len() < CAPACITY;
         match self.0.entry(asked) {
             Entry::Occupied(known) if *known.get() != answer => *known.into_mut() = Answer::Several,
@@ -45,7 +45,7 @@ impl Servers {
 
     /// The server behind a client half's key, and the port it listens on.
     pub(super) fn get(&self, key: &EdgeKey) -> Option<(Endpoint, u16)> {
-        match self.0.get(&(flow::own(key), key.remote, key.port))? {
+        match self.0.get(&(flow::own(key), key.remote, key.port, key.transport))? {
             Answer::One(endpoint, port) => Some((*endpoint, *port)),
             Answer::Several => None,
         }
@@ -71,8 +71,7 @@ mod tests {
             asked_port: 80,
             role: Role::Server as u8,
             transport: 6,
-            class: 0,
-            verdict: 0,
+            ..EdgeKey::default()
         }
     }
 

@@ -9,19 +9,23 @@ use std::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use plainsight_core::{
-    flow::{self, Clock, Endpoint, Reporter},
+    flow::{self, Clock, Endpoint, Half, Held, Reporter},
     graph,
     identity::{self, Directory},
     protocol::{self, Transport},
+    ledger::Ledger,
     record::{self, Record},
 };
 use plainsight_ebpf::abi::{
     config::FILTER_SLOTS,
+    edge::{FOLDED, LATE},
     event::{Connection, FirstSeen},
 };
 
 use super::{
     follow::{Follower, Lines},
+    leaves::Leaves,
+    retire::Retirement,
     servers::Servers,
 };
 use crate::{
@@ -50,7 +54,10 @@ pub(super) struct State {
     kernel: Kernel,
     ring: Ring,
     names: Names,
+    leaves: Leaves,
     servers: Servers,
+    retirement: Retirement,
+    ledger: Arc<Ledger>,
     followers: Vec<Follower>,
     recent: VecDeque<Bytes>,
     scan: Arc<Scan>,
@@ -68,6 +75,7 @@ pub(super) struct State {
 /// What a map is made of.
 pub(super) struct Draft {
     scan: Arc<Scan>,
+    ledger: Arc<Ledger>,
     directory: Arc<Directory>,
     clock: Clock,
     lost: Lost,
@@ -83,18 +91,28 @@ pub(super) struct Now {
     pub(super) time: Timestamp,
     /// For what the kernel says.
     pub(super) clock: Clock,
+    /// As the kernel says it.
+    pub(super) boot_ns: u64,
 }
 
 // === impl State ===
 
 impl State {
-    pub(super) fn new(mut kernel: Kernel, names: Names, now: Now) -> Result<Self, KernelError> {
+    pub(super) fn new(
+        mut kernel: Kernel,
+        names: Names,
+        retirement: Retirement,
+        now: Now,
+    ) -> Result<Self, KernelError> {
         let ring = kernel.take_ring()?;
         Ok(Self {
             kernel,
             ring,
             names,
+            leaves: Leaves::default(),
             servers: Servers::default(),
+            retirement,
+            ledger: Arc::default(),
             followers: Vec::new(),
             recent: VecDeque::new(),
             scan: Arc::new(Scan::default()),
@@ -153,17 +171,15 @@ impl State {
 
     /// Reads all counts, and asks live connections to add theirs before the next time.
     pub(super) fn scan(&mut self, now: Now) -> Result<(), KernelError> {
-        let scan = intake::scan(&mut self.kernel, self.scan.halves.len())?;
+        let mut scan = intake::scan(&mut self.kernel, self.scan.halves.len())?;
         self.kernel.next_epoch()?;
-        for half in &scan.halves {
-            self.servers.learn(&half.key);
-            let sighting = Sighting {
-                endpoint: half.own(),
-                tgid: half.counters.tgid,
-                comm: half.counters.comm,
-                time_ns: half.counters.first_ns,
-            };
-            self.names.learn(&sighting, now.instant);
+        self.leaves.refresh(&mut self.kernel, &mut self.names, now.instant);
+        // One without a beginning is being made.
+        for half in scan.halves.iter().filter(|half| half.counters.first_ns != 0) {
+            self.sight(half, now.instant);
+        }
+        for half in &scan.older {
+            self.sight(half, now.instant);
         }
         for follower in &mut self.followers {
             if !follower.refresh(&mut self.kernel, &mut self.names, now.instant)? {
@@ -173,6 +189,7 @@ impl State {
             }
         }
         self.weigh(&scan);
+        self.retire(&mut scan, now)?;
         self.scan = Arc::new(scan);
         self.snapshot = None;
         (self.clock, self.scanned_at, self.taken_at) = (now.clock, now.instant, now.time);
@@ -185,8 +202,37 @@ impl State {
         if self.differences.len() == BALANCE_SCANS {
             self.differences.pop_front();
         }
-        let Scan { halves, before, totals } = scan;
-        self.differences.push_back(flow::unaccounted(before, totals, halves));
+        let Scan { halves, before, totals, .. } = scan;
+        let held: Held = self.ledger.held(halves);
+        self.differences.push_back(flow::unaccounted(before, totals, &held));
+    }
+
+    fn sight(&mut self, half: &Half, now: Instant) {
+        self.servers.learn(&half.key);
+        let sighting = Sighting {
+            endpoint: half.own(),
+            tgid: half.counters.tgid,
+            comm: half.counters.comm,
+            time_ns: half.counters.first_ns,
+        };
+        self.names.learn(&sighting, now);
+    }
+
+    /// Takes edges out of the kernel when it is time. What they held is kept here, so nobody sees
+    /// a difference but those who look for an edge that was idle for long.
+    fn retire(&mut self, scan: &mut Scan, now: Now) -> Result<(), KernelError> {
+        if !self.retirement.is_due(&scan.halves, now) {
+            return Ok(());
+        }
+        let ledger = Arc::make_mut(&mut self.ledger);
+        self.kernel.retire(|key, counters| {
+            ledger.keep(&Half { key: *key, counters: *counters });
+        })?;
+        ledger.forget(self.retirement.before(now));
+        // What was read a moment ago is in the ledger now, and a little more.
+        scan.halves.clear();
+        scan.totals = intake::totals(&self.kernel)?;
+        Ok(())
     }
 
     fn balance_error(&self) -> u64 {
@@ -238,7 +284,17 @@ impl State {
             }
         };
         let reading = protocol::reading(protocol::class(key.class));
-        let edge = graph::id(&client, &server, port, Transport::Tcp, &reading);
+        let transport = Transport::from_code(key.transport);
+        let is_late = key.flags & LATE != 0;
+        let edge = match (key.flags & FOLDED != 0, Reporter::from_code(key.role)) {
+            (false, _) => graph::id(&client, &server, port, transport, &reading, is_late),
+            (true, Reporter::Client) => {
+                graph::id(&client, &identity::folded(), 0, transport, &reading, is_late)
+            }
+            (true, Reporter::Server) => {
+                graph::id(&identity::folded(), &server, 0, transport, &reading, is_late)
+            }
+        };
         record::record(event, client, server, Some(edge), &self.clock, self.names.host())
     }
 
@@ -270,6 +326,7 @@ impl State {
     pub(super) fn draft(&self) -> Draft {
         Draft {
             scan: Arc::clone(&self.scan),
+            ledger: Arc::clone(&self.ledger),
             directory: Arc::clone(self.names.directory()),
             clock: self.clock,
             lost: self.lost(),
@@ -347,9 +404,11 @@ impl State {
 impl Draft {
     /// Makes the map.
     pub(super) fn snapshot(self) -> Snapshot {
-        let Self { scan, directory, clock, lost, taken_at } = self;
+        let Self { scan, ledger, directory, clock, lost, taken_at } = self;
+        let mut halves = ledger.with(&scan.halves);
+        halves.extend(&scan.older);
         Snapshot {
-            edges: graph::edges(&scan.halves, &directory, &clock),
+            edges: graph::edges(&halves, &directory, &clock),
             complete: lost.values().flat_map(BTreeMap::values).all(|count| *count == 0),
             lost,
             taken_at,

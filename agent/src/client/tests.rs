@@ -1,6 +1,7 @@
 //! The client before agents that answer well, ill, or not at all.
 
 use super::*;
+use plainsight_core::protocol::Security;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -78,6 +79,8 @@ async fn filters_go_into_the_query() {
         port: Some(8080),
         cidr: Some("10.0.0.0/8".parse().unwrap()),
         workload: Some("a&b=c d".into()),
+        security: vec![Security::None, Security::Tls],
+        ..FlowFilter::default()
     };
     let (client, request) = agent(&answer("200 OK", "{\"a\":1}\n{\"b\":2}\n")).await;
     let mut lines = client.follow(&filter).await.unwrap();
@@ -86,7 +89,8 @@ async fn filters_go_into_the_query() {
     assert_eq!(lines.line().await.unwrap(), None);
     assert_eq!(
         request.await.unwrap(),
-        "GET /api/v1/flows?follow=true&port=8080&cidr=10.0.0.0%2F8&workload=a%26b%3Dc+d HTTP/1.1"
+        "GET /api/v1/flows?follow=true&port=8080&cidr=10.0.0.0%2F8&workload=a%26b%3Dc+d\
+         &security=none%2Ctls HTTP/1.1"
     );
 }
 

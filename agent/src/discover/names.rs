@@ -95,6 +95,13 @@ impl Names {
         marks
     }
 
+    /// Cgroups that are a workload as a whole, whatever processes they have.
+    pub fn leaves(&mut self, now: Instant) -> BTreeSet<u64> {
+        let host = &self.host;
+        let is_whole = |path: &str| identity::from_cgroup(path, host).is_some();
+        self.cgroups.all(now).filter(|(_, path)| is_whole(path)).map(|(id, _)| id).collect()
+    }
+
     /// Finds the workload at an end, unless it is known. An end whose cgroup cannot be looked up
     /// yet stays unknown, and is tried again at its next sighting.
     pub fn learn(&mut self, sighting: &Sighting, now: Instant) {

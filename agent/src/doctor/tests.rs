@@ -6,7 +6,13 @@ use super::*;
 use crate::export::prometheus::parse;
 
 fn config() -> KernelConfig {
-    KernelConfig { cgroup: None, max_edges: 131_072, ring_bytes: 1 << 20 }
+    KernelConfig {
+        cgroup: None,
+        max_edges: 131_072,
+        edge_quota: 16_384,
+        edge_idle: std::time::Duration::from_secs(3600),
+        ring_bytes: 1 << 20,
+    }
 }
 
 fn host(release: &str) -> Host {

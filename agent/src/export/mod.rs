@@ -20,8 +20,8 @@ pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
 /// How many series edges get unless somebody says otherwise. A scrape of so many stays under 5 MB.
 pub const SERIES_LIMIT: usize = 10_000;
 
-/// Series that are set aside for each edge: four that every edge has, and one for failures, which
-/// have one for each kind that occurred.
+/// Series that are set aside for each edge: four that every edge has, and one for the others, which
+/// are failures by the kinds that occurred, and datagrams where there are connections too.
 const SERIES_PER_ROW: usize = 5;
 
 /// The agent at one moment.
@@ -137,6 +137,10 @@ pub struct Counts {
     pub bytes_sent: u64,
     /// Payload bytes from server to client.
     pub bytes_received: u64,
+    /// UDP datagrams from client to server.
+    pub datagrams_sent: u64,
+    /// UDP datagrams from server to client.
+    pub datagrams_received: u64,
     /// Connects that failed.
     pub failures: FailuresByKind,
 }
@@ -154,8 +158,7 @@ impl EdgeRows {
         let beyond = rows.split_off(room.min(rows.len()));
         let mut overflow = Counts::default();
         beyond.iter().for_each(|row| overflow.add(&row.counts));
-        let displaced = displace_failures(&mut rows, room);
-        overflow.add(&Counts { failures: displaced, ..Counts::default() });
+        overflow.add(&displace(&mut rows, room));
         rows.sort_by(|a, b| a.labels.cmp(&b.labels));
         Self {
             rows,
@@ -183,20 +186,21 @@ fn oldest_first(edges: &[Edge]) -> Vec<EdgeRow> {
     ranked.into_iter().map(|(_, row)| row).collect()
 }
 
-/// Takes the failures from the rows for which `room` does not suffice, and gives their sum.
-fn displace_failures(rows: &mut [EdgeRow], mut room: usize) -> FailuresByKind {
+/// Takes from the rows what they have beside the series of every edge, where `room` does not
+/// suffice for it, and gives the sum.
+fn displace(rows: &mut [EdgeRow], mut room: usize) -> Counts {
     let mut displaced = Counts::default();
     for row in rows {
-        let failures = row.counts.failures;
-        match room.checked_sub(occurred(&failures).count()) {
+        let others = row.counts.others();
+        match room.checked_sub(others.series()) {
             Some(left) => room = left,
             None => {
-                displaced.add(&Counts { failures, ..Counts::default() });
-                row.counts.failures = FailuresByKind::default();
+                displaced.add(&others);
+                row.counts.leave_out_others();
             }
         }
     }
-    displaced.failures
+    displaced
 }
 
 /// Kinds of failures that occurred, and how often.
@@ -238,8 +242,45 @@ impl Counts {
             open: edge.open,
             bytes_sent: edge.bytes_sent,
             bytes_received: edge.bytes_received,
+            datagrams_sent: edge.datagrams_sent,
+            datagrams_received: edge.datagrams_received,
             failures: edge.failures_by_kind,
         }
+    }
+
+    /// Whether there is UDP in it.
+    pub(crate) const fn has_datagrams(&self) -> bool {
+        self.datagrams_sent != 0 || self.datagrams_received != 0
+    }
+
+    /// Whether there is anything but UDP in it, or nothing at all.
+    pub(crate) fn has_connections(&self) -> bool {
+        let is_other = self.connections != 0 || self.failures != FailuresByKind::default();
+        is_other || !self.has_datagrams()
+    }
+
+    /// What is not in the four series that every edge has: connections that were established, those
+    /// open, and bytes each way; of UDP alone, datagrams in place of the first two.
+    fn others(&self) -> Self {
+        let failures = self.failures;
+        let mut others = Self { failures, ..Self::default() };
+        if self.has_connections() {
+            others.datagrams_sent = self.datagrams_sent;
+            others.datagrams_received = self.datagrams_received;
+        }
+        others
+    }
+
+    /// How many series [`Self::others`] take.
+    fn series(&self) -> usize {
+        occurred(&self.failures).count() + if self.has_datagrams() { 2 } else { 0 }
+    }
+
+    fn leave_out_others(&mut self) {
+        if self.has_connections() {
+            (self.datagrams_sent, self.datagrams_received) = (0, 0);
+        }
+        self.failures = FailuresByKind::default();
     }
 
     fn add(&mut self, other: &Self) {
@@ -248,6 +289,8 @@ impl Counts {
             (&mut self.open, other.open),
             (&mut self.bytes_sent, other.bytes_sent),
             (&mut self.bytes_received, other.bytes_received),
+            (&mut self.datagrams_sent, other.datagrams_sent),
+            (&mut self.datagrams_received, other.datagrams_received),
             (&mut self.failures.refused, other.failures.refused),
             (&mut self.failures.timeout, other.failures.timeout),
             (&mut self.failures.aborted, other.failures.aborted),
@@ -278,9 +321,9 @@ fn reporter(reporters: &[Reporter]) -> &'static str {
 /// What the kernel half lost, by stage and reason. All reasons are there, those of which nothing
 /// was lost with 0: a series that appears only with the first loss is found by no alert.
 ///
-/// Connections older than the agent are no loss of its own; they are counted apart.
+/// What is folded is no loss: it is counted to the byte.
 pub fn lost(totals: &Totals) -> Lost {
-    const REASONS: [(&str, &str, Counter); 8] = [
+    const REASONS: [(&str, &str, Counter); 9] = [
         ("edges", "full", Counter::EdgesFull),
         ("edges", "busy", Counter::EdgesBusy),
         ("edges", "other", Counter::EdgesOther),
@@ -288,7 +331,8 @@ pub fn lost(totals: &Totals) -> Lost {
         ("ring", "connection", Counter::RingFullConnection),
         ("socket", "storage", Counter::StorageFull),
         ("socket", "callbacks", Counter::CallbacksRefused),
-        ("segment", "unreadable", Counter::SegmentsUnreadable),
+        ("socket", "conversations", Counter::ConversationsRefused),
+        ("packet", "unreadable", Counter::PacketsUnreadable),
     ];
     let mut lost = Lost::new();
     for (stage, reason, counter) in REASONS {

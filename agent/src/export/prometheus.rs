@@ -89,22 +89,33 @@ fn edges(
         .map(|(labels, counts)| (names(labels), port(labels), counts))
         .collect();
     let rows = rows.as_slice();
+    let direction = |name| Some(("direction", name));
     write(counters(
         "plainsight_edge_connections_total",
         "Connections established.",
-        each(rows, |counts| [(None, counts.connections)]),
+        each(rows, |counts| counts.has_connections().then_some((None, counts.connections))),
     ))?;
     write(gauges(
         "plainsight_edge_open_connections",
         "Connections that have not ended.",
-        each(rows, |counts| [(None, counts.open)]),
+        each(rows, |counts| counts.has_connections().then_some((None, counts.open))),
     ))?;
     write(counters(
         "plainsight_edge_bytes_total",
         "Payload bytes, sent and received as the client sees them.",
         each(rows, |counts| {
-            let direction = |name| Some(("direction", name));
             [(direction("sent"), counts.bytes_sent), (direction("received"), counts.bytes_received)]
+        }),
+    ))?;
+    write(counters(
+        "plainsight_edge_datagrams_total",
+        "UDP datagrams, sent and received as the client sees them.",
+        each(rows, |counts| {
+            let ways = [("sent", counts.datagrams_sent), ("received", counts.datagrams_received)];
+            let has_any = counts.has_datagrams();
+            ways.into_iter()
+                .filter(move |_| has_any)
+                .map(move |(name, count)| (direction(name), count))
         }),
     ))?;
     write(counters(
@@ -199,8 +210,8 @@ fn totals(sample: &Sample) -> Vec<MetricFamily> {
             [point(&[], total(Kernel::Paired))],
         ),
         counters(
-            "plainsight_tcp_bytes_total",
-            "TCP payload bytes of all ends on this host.",
+            "plainsight_bytes_total",
+            "Payload bytes of all ends on this host, over TCP and UDP.",
             directions(Kernel::SentBytes, Kernel::ReceivedBytes),
         ),
         counters(
@@ -209,15 +220,26 @@ fn totals(sample: &Sample) -> Vec<MetricFamily> {
             directions(Kernel::DatagramsSent, Kernel::DatagramsReceived),
         ),
         counters(
-            "plainsight_udp_bytes_total",
-            "UDP payload bytes sent, and offered to sockets on this host.",
-            directions(Kernel::DatagramSentBytes, Kernel::DatagramReceivedBytes),
-        ),
-        counters(
             "plainsight_segments_older_total",
-            "Segments of TCP connections older than the agent, which are on no edge.",
+            "Segments of TCP connections older than the agent, before they were taken over.",
             [point(&[], total(Kernel::SegmentsOlder))],
         ),
+        counters(
+            "plainsight_connections_adopted_total",
+            "Ends of TCP connections older than the agent that were taken over.",
+            [point(&[], total(Kernel::Adopted))],
+        ),
+        counters(
+            "plainsight_edges_folded_total",
+            "Edges that their cgroup had too many of: they are counted on one that stands for all.",
+            [point(&[], total(Kernel::Folded))],
+        ),
+        counters(
+            "plainsight_quotas_full_total",
+            "Cgroups whose edges could not be counted, and which have no bound therefore.",
+            [point(&[], total(Kernel::QuotasFull))],
+        ),
+        overflow(total),
         counters(
             "plainsight_records_wanted_total",
             "Connection records that a filter asked for.",
@@ -248,6 +270,24 @@ fn totals(sample: &Sample) -> Vec<MetricFamily> {
             [point(&[], sample.filters)],
         ),
     ]
+}
+
+/// What the totals have and no edge could take.
+fn overflow(total: impl Fn(Kernel) -> u64) -> MetricFamily {
+    let kinds = [
+        ("opened", Kernel::OverflowOpened),
+        ("closed", Kernel::OverflowClosed),
+        ("failed", Kernel::OverflowFailed),
+        ("bytes_sent", Kernel::OverflowSentBytes),
+        ("bytes_received", Kernel::OverflowReceivedBytes),
+        ("datagrams_sent", Kernel::OverflowDatagramsSent),
+        ("datagrams_received", Kernel::OverflowDatagramsReceived),
+    ];
+    counters(
+        "plainsight_overflow_total",
+        "What was counted and found no edge, by what it is.",
+        kinds.map(|(kind, counter)| point(&[("kind", kind)], total(counter))),
+    )
 }
 
 fn maps(maps: &[MapFill]) -> Vec<MetricFamily> {

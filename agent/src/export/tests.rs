@@ -23,7 +23,8 @@ fn edge(client: &str, server: &str, port: u16, first_seen: &str) -> Edge {
         "protocol": "http", "protocol_version": "1", "application": null, "connections": 23,
         "open": 2, "failures": 7,
         "failures_by_kind": {"refused": 4, "timeout": 2, "aborted": 1, "denied": 0},
-        "bytes_sent": 1009, "bytes_received": 10007, "rtt_seconds": null,
+        "bytes_sent": 1009, "bytes_received": 10007, "rtt_seconds": null, "reached": [],
+        "reached_more": 0, "datagrams_sent": 0, "datagrams_received": 0,
         "first_seen": first_seen, "last_seen": first_seen, "reporters": ["client", "server"],
         "joined_late": false, "complete": true, "security": "none", "state": "plaintext",
         "upgrade": "none", "link": "unknown", "scope": "host", "tls": null,
@@ -31,6 +32,19 @@ fn edge(client: &str, server: &str, port: u16, first_seen: &str) -> Edge {
         "verdict": {"decision": "allowed", "rule": null, "requirement": "none"}
     });
     serde_json::from_value(edge).unwrap()
+}
+
+/// The same ends over UDP.
+fn over_udp(edge: Edge) -> Edge {
+    Edge {
+        connections: 0,
+        open: 0,
+        failures: 0,
+        failures_by_kind: FailuresByKind::default(),
+        datagrams_sent: 10,
+        datagrams_received: 9,
+        ..edge
+    }
 }
 
 const DAY: &str = "2026-11-24T00:00:00Z";
@@ -85,14 +99,19 @@ fn every_value_is_exported() {
     check("plainsight_connections_closed_total", all, 1.0);
     check("plainsight_connections_failed_total", all, 2.0);
     check("plainsight_connections_paired_total", all, 24.0);
-    check("plainsight_tcp_bytes_total", ("direction", "received"), 4.0);
+    check("plainsight_bytes_total", ("direction", "received"), 4.0);
     check("plainsight_udp_datagrams_total", ("direction", "sent"), 19.0);
-    check("plainsight_udp_bytes_total", ("direction", "received"), 22.0);
+    check("plainsight_connections_adopted_total", all, 26.0);
+    check("plainsight_edges_folded_total", all, 27.0);
+    check("plainsight_quotas_full_total", all, 28.0);
+    check("plainsight_overflow_total", ("kind", "opened"), 10.0);
+    check("plainsight_overflow_total", ("kind", "datagrams_received"), 22.0);
     check("plainsight_segments_older_total", all, 17.0);
     check("plainsight_records_wanted_total", all, 15.0);
     check("plainsight_events_received_total", ("kind", "connection"), 19.0);
     check("plainsight_lost_total", ("reason", "full"), 5.0);
     check("plainsight_lost_total", ("reason", "unreadable"), 18.0);
+    check("plainsight_lost_total", ("reason", "conversations"), 29.0);
     check("plainsight_balance_error", all, 0.0);
     check("plainsight_record_filters", all, 0.0);
     check("plainsight_map_entries", all, 5.0);
@@ -151,7 +170,7 @@ fn names_are_data() {
     let printable = hostile.map(|name| escape::terminal(name).into_owned());
     assert_eq!(clients, printable.iter().map(String::as_str).collect());
     assert!(!clients.iter().any(|name| name.chars().any(char::is_control)), "{clients:?}");
-    assert_eq!(metrics.iter().filter(|m| m.name == "plainsight_lost_total").count(), 8);
+    assert_eq!(metrics.iter().filter(|m| m.name == "plainsight_lost_total").count(), 9);
 }
 
 #[test]
@@ -218,6 +237,36 @@ fn a_large_map_stays_within_a_scrape() {
 }
 
 #[test]
+fn udp_has_datagrams_in_place_of_connections() {
+    let udp = over_udp(edge("curl", "resolver", 53, DAY));
+    let metrics = metrics(&sample(&[udp], SERIES_LIMIT));
+    let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert!(!names.contains("plainsight_edge_connections_total"), "{names:?}");
+    assert!(!names.contains("plainsight_edge_open_connections"), "{names:?}");
+    let name = "plainsight_edge_datagrams_total";
+    assert_eq!(value(&metrics, name, ("direction", "sent")), 10.0);
+    assert_eq!(value(&metrics, name, ("direction", "received")), 9.0);
+    let bytes = value(&metrics, "plainsight_edge_bytes_total", ("direction", "sent"));
+    assert_eq!(bytes, 1009.0);
+}
+
+#[test]
+fn udp_and_tcp_of_one_name_stay_within_the_limit() {
+    let edges: Vec<Edge> = (0..20)
+        .flat_map(|i| {
+            let tcp = edge(&format!("client-{i:02}"), "resolver", 53, DAY);
+            [tcp.clone(), over_udp(tcp)]
+        })
+        .collect();
+    let metrics = metrics(&sample(&edges, 50));
+    let of_edges = metrics.iter().filter(|metric| metric.name.starts_with("plainsight_edge_"));
+    let own = of_edges.clone().filter(|metric| metric.label("client_workload") != "(other)");
+    assert!(own.count() <= 50);
+    let datagrams = of_edges.filter(|metric| metric.name == "plainsight_edge_datagrams_total");
+    assert_eq!(datagrams.map(|metric| metric.value).sum::<f64>(), 20.0 * 19.0, "none is lost");
+}
+
+#[test]
 fn the_order_of_edges_does_not_matter() {
     let mut edges: Vec<Edge> = (0..9).map(|i| edge(&format!("c{i}"), "nginx", 80, DAY)).collect();
     let text = encode(&sample(&edges, 25)).unwrap();
@@ -236,7 +285,7 @@ fn an_agent_that_has_seen_nothing_has_metrics() {
 fn every_loss_has_a_series_before_it_happens() {
     let lost = lost(&Totals::default());
     let stages: Vec<&str> = lost.keys().map(String::as_str).collect();
-    assert_eq!(stages, ["edges", "ring", "segment", "socket"]);
+    assert_eq!(stages, ["edges", "packet", "ring", "socket"]);
     assert_eq!(lost.values().flat_map(BTreeMap::values).sum::<u64>(), 0);
 }
 

@@ -1,4 +1,5 @@
-//! Reading a whole hash map in a few system calls, which aya does not offer.
+//! Reading a whole hash map, or deleting many of its elements, in a few system calls, which aya does
+//! not offer.
 
 use std::{
     io,
@@ -9,6 +10,9 @@ use aya::Pod;
 
 /// BPF_MAP_LOOKUP_BATCH of the `bpf` system call, since Linux 5.6.
 const LOOKUP_BATCH: libc::c_int = 24;
+
+/// BPF_MAP_DELETE_BATCH, likewise.
+const DELETE_BATCH: libc::c_int = 27;
 
 /// Bytes of the kernel's position in a hash map; it needs four.
 const POSITION_LEN: usize = 64;
@@ -25,6 +29,21 @@ struct BatchAttr {
     map_fd: u32,
     elem_flags: u64,
     flags: u64,
+}
+
+/// Deletes elements, all of which must be there.
+pub(super) fn delete<K: Pod>(map: BorrowedFd<'_>, keys: &[K]) -> io::Result<()> {
+    let mut attr = BatchAttr {
+        keys: keys.as_ptr() as u64,
+        count: keys.len() as u32,
+        map_fd: map.as_raw_fd() as u32,
+        ..BatchAttr::default()
+    };
+    // SAFETY: the pointer is to `count` keys of the map's own key type, which are only read.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, DELETE_BATCH, &raw mut attr, size_of::<BatchAttr>())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Room for one call, kept between scans.

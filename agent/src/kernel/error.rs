@@ -38,6 +38,9 @@ pub enum KernelError {
     /// The object lacks something this agent needs: the two were not built together.
     #[error("the kernel object has no {0}: rebuild the agent")]
     Missing(&'static str),
+    /// Nothing says when the last program that knows an edge has ended.
+    #[error("this kernel has no membarrier for all of the system: edges cannot be retired")]
+    NoGrace,
     /// A batch look-up failed.
     #[error("reading map {name}: {refusal}")]
     Read {

@@ -2,21 +2,24 @@
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::{Array, MapData, PerCpuArray, SkStorage},
+    maps::{Array, HashMap, MapData, PerCpuArray, SkStorage},
     programs::Program,
 };
 use plainsight_ebpf::abi::{
     config::{Config, Filter},
+    edge::QuotaKey,
     flow::SocketState,
 };
 
-use super::{KernelError, tables::EdgeTable};
+use super::{KernelError, older::OlderTable, tables::EdgeTable};
 
 /// Sizes that are fixed when maps are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Most edges the kernel counts at once.
     pub max_edges: u32,
+    /// Most edges of one cgroup before they are folded; 0 for no bound.
+    pub quota: u32,
     /// Bytes of the event ring: a power of two, and whole pages.
     pub ring_bytes: u32,
 }
@@ -26,6 +29,9 @@ pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) sockets: SkStorage<MapData, SocketState>,
     pub(super) edges: EdgeTable,
+    pub(super) quotas: HashMap<MapData, QuotaKey, u64>,
+    pub(super) leaves: HashMap<MapData, u64, u64>,
+    pub(super) older: OlderTable,
     pub(super) counters: PerCpuArray<MapData, u64>,
     pub(super) config: Array<MapData, Config>,
     pub(super) filters: Array<MapData, Filter>,
@@ -37,11 +43,13 @@ pub struct Kernel {
 
 /// Every program, in the order in which they are attached: who connects or binds is noted before
 /// anything is counted, so that no connection starts without a name in between.
-pub(super) const PROGRAMS: [&str; 8] = [
+pub(super) const PROGRAMS: [&str; 10] = [
     "post_bind4",
     "post_bind6",
     "connect4",
     "connect6",
+    "sendmsg4",
+    "sendmsg6",
     "cgroup_skb_egress",
     "cgroup_skb_ingress",
     "sock_ops",
@@ -59,9 +67,10 @@ impl Kernel {
     ///
     /// If the kernel refuses a map or a program.
     pub fn load(options: &Options) -> Result<Self, KernelError> {
-        // Newer kernels lend the helper for a process's name only with CAP_PERFMON.
+        // Newer kernels lend the helper for a process's name only with CAP_PERFMON. If that is not
+        // it, the second refusal is for the same reason as the first.
         Self::try_load(options, true).or_else(|error| match error {
-            KernelError::Program { .. } => Self::try_load(options, false).map_err(|_| error),
+            KernelError::Program { .. } => Self::try_load(options, false),
             _ => Err(error),
         })
     }
@@ -77,18 +86,23 @@ impl Kernel {
             let program = ebpf.program_mut(name).ok_or(KernelError::Missing(name))?;
             load(program).map_err(|refusal| KernelError::Program { name, refusal })?;
         }
-        Ok(Self {
+        let mut kernel = Self {
             sockets: table(&mut ebpf, "SOCKETS")?,
             edges: EdgeTable::new(take(&mut ebpf, "EDGES")?, options.max_edges)?,
+            quotas: table(&mut ebpf, "QUOTAS")?,
+            leaves: table(&mut ebpf, "LEAVES")?,
+            older: OlderTable::new(take(&mut ebpf, "OLDER")?)?,
             counters: table(&mut ebpf, "COUNTERS")?,
             config: table(&mut ebpf, "CONFIG")?,
             filters: table(&mut ebpf, "FILTERS")?,
-            settings: Config::default(),
+            settings: Config { quota: options.quota, ..Config::default() },
             process_names,
             #[cfg(feature = "trace")]
             logger: super::trace::start(&mut ebpf),
             ebpf,
-        })
+        };
+        kernel.configure()?;
+        Ok(kernel)
     }
 
     /// Whether the programs read process names. Without them, workloads that share a cgroup

@@ -8,6 +8,8 @@ mod batch;
 mod error;
 mod leave;
 mod load;
+mod older;
+mod retire;
 mod tables;
 #[cfg(feature = "trace")]
 mod trace;
@@ -17,5 +19,6 @@ mod usage;
 pub use aya::Pod;
 pub use error::KernelError;
 pub use load::{Kernel, Options};
+pub use older::OlderConnection;
 pub use tables::{FilterSlot, Owner, Ring};
 pub use usage::{MapUsage, ProgramUsage};

@@ -11,9 +11,10 @@ use plainsight_ebpf::abi::{
     config::{FILTER_SLOTS, Filter},
     counters::Counter,
     edge::{EdgeCounters, EdgeKey},
-    flow::SocketState,
+    flow::{Flow, Own, SocketState},
     name_id,
 };
+use plainsight_ebpf::wire::ip::TCP;
 
 use super::{Kernel, KernelError, MapUsage, batch::Batch, load::take, usage::usage};
 
@@ -53,12 +54,16 @@ impl EdgeTable {
         let map = HashMap::try_from(map)
             .map_err(|refusal| KernelError::Map { name: "EDGES", refusal })?;
         let size = BATCH.min(capacity as usize).max(1);
-        let batch = Batch::new(size, EMPTY_KEY, EdgeCounters::default());
+        let batch = Batch::new(size, EdgeKey::default(), EdgeCounters::default());
         Ok(Self { map, batch })
     }
 
     pub(super) fn fd(&self) -> RawFd {
         self.map.map().fd().as_fd().as_raw_fd()
+    }
+
+    pub(super) fn map(&self) -> &MapData {
+        self.map.map()
     }
 }
 
@@ -119,18 +124,38 @@ impl Kernel {
     /// If the kernel refuses the update.
     pub fn identify(&mut self, socket: BorrowedFd<'_>, owner: &Owner) -> Result<bool, KernelError> {
         let refusal = |refusal| KernelError::Map { name: "SOCKETS", refusal };
-        if self.sockets.get(&socket, 0).is_ok_and(|state| state.tgid != 0) {
+        if self.sockets.get(&socket, 0).is_ok_and(|state| state.flow.own.tgid != 0) {
             return Ok(false);
         }
-        let state = SocketState {
+        let own = self.own(owner);
+        let flow = Flow { own, transport: TCP, ..Flow::default() };
+        let state = SocketState { flow, ..SocketState::default() };
+        self.sockets.insert(&socket, state, 0).map(|()| true).map_err(refusal)
+    }
+
+    /// The owner as the programs would have noted it.
+    pub(super) fn own(&self, owner: &Owner) -> Own {
+        let is_leaf = self.leaves.get(&owner.cgroup, 0).is_ok();
+        let is_named = self.reads_process_names() && owner.tgid != 0 && !is_leaf;
+        Own {
             cgroup: owner.cgroup,
             netns: owner.netns,
-            tgid: owner.tgid,
             comm: owner.comm,
-            name: if self.reads_process_names() { name_id(&owner.comm) } else { 0 },
-            ..SocketState::default()
-        };
-        self.sockets.insert(&socket, state, 0).map(|()| true).map_err(refusal)
+            name: if is_named { name_id(&owner.comm) } else { 0 },
+            tgid: owner.tgid,
+        }
+    }
+
+    /// Says that every process of a cgroup is the same workload, so that they need not be told
+    /// apart. False where there is no room for another, which only makes more edges.
+    pub fn add_leaf(&mut self, cgroup: u64) -> bool {
+        self.leaves.insert(cgroup, 1, 0).is_ok()
+    }
+
+    /// The cgroup is no more.
+    pub fn remove_leaf(&mut self, cgroup: u64) {
+        // It may never have found room.
+        let _absent = self.leaves.remove(&cgroup);
     }
 
     /// Starts a new epoch: every live connection adds its counts at its next segment.
@@ -219,26 +244,9 @@ impl Kernel {
         self.settings.filters.count_ones()
     }
 
-    fn configure(&mut self) -> Result<(), KernelError> {
+    pub(super) fn configure(&mut self) -> Result<(), KernelError> {
         self.config
             .set(0, self.settings, 0)
             .map_err(|refusal| KernelError::Map { name: "CONFIG", refusal })
     }
 }
-
-/// What fills the room for keys before the first read.
-const EMPTY_KEY: EdgeKey = EdgeKey {
-    cgroup: 0,
-    netns: 0,
-    peer_cgroup: 0,
-    peer_netns: 0,
-    name: 0,
-    peer_name: 0,
-    remote: [0; 4],
-    port: 0,
-    asked_port: 0,
-    role: 0,
-    transport: 0,
-    class: 0,
-    verdict: 0,
-};

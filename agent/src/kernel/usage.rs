@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::{AsFd as _, AsRawFd as _, RawFd},
 };
 
 use aya::maps::{IterableMap as _, Map};
@@ -41,15 +41,24 @@ impl Kernel {
     pub fn maps(&self) -> Vec<MapUsage> {
         let tables = [
             ("EDGES", self.edges.fd()),
+            ("QUOTAS", self.quotas.map().fd().as_fd().as_raw_fd()),
+            ("LEAVES", self.leaves.map().fd().as_fd().as_raw_fd()),
+            ("OLDER", self.older.fd()),
             ("COUNTERS", self.counters.map().fd().as_fd().as_raw_fd()),
             ("CONFIG", self.config.map().fd().as_fd().as_raw_fd()),
             ("FILTERS", self.filters.map().fd().as_fd().as_raw_fd()),
         ];
-        let pairs = match self.ebpf.map("PAIRS") {
-            Some(Map::LruHashMap(map)) => Some(("PAIRS", map.fd().as_fd().as_raw_fd())),
-            _ => None,
+        let others = ["PAIRS", "CONVERSATIONS"].into_iter().filter_map(|name| self.other(name));
+        tables.into_iter().chain(others).map(|(name, fd)| usage(name, fd)).collect()
+    }
+
+    /// A map that only the programs use.
+    fn other(&self, name: &'static str) -> Option<(&'static str, RawFd)> {
+        let map = match self.ebpf.map(name)? {
+            Map::Array(map) | Map::LruHashMap(map) => map,
+            _ => return None,
         };
-        tables.into_iter().chain(pairs).map(|(name, fd)| usage(name, fd)).collect()
+        Some((name, map.fd().as_fd().as_raw_fd()))
     }
 
     /// Every program, in the order of attachment.

@@ -17,7 +17,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use ipnet::IpNet;
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -222,23 +221,17 @@ impl FlowQuery {
         }
         if !query.follow && query.filter != FlowFilter::default() {
             return Err(Problem::bad_query(
-                "port, cidr and workload choose what is recorded from now on: add follow=true",
+                "filters choose what is recorded from now on: add follow=true",
             ));
         }
+        query.filter.check().map_err(Problem::bad_query)?;
         Ok(query)
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), Problem> {
         match key {
             "follow" => self.follow = truth(value)?,
-            "port" => self.filter.port = Some(port(value)?),
-            "cidr" => self.filter.cidr = Some(network(value)?),
-            "workload" => self.filter.workload = Some(workload(value)?),
-            _ => {
-                return Err(Problem::bad_query(format!(
-                    "unknown key {key:?}; flows takes follow, port, cidr and workload"
-                )));
-            }
+            _ => self.filter.set(key, value).map_err(Problem::bad_query)?,
         }
         Ok(())
     }
@@ -262,26 +255,6 @@ fn truth(value: &str) -> Result<bool, Problem> {
     value.parse().map_err(|_| error())
 }
 
-fn port(value: &str) -> Result<u16, Problem> {
-    let port = value.parse().ok().filter(|port| *port != 0);
-    port.ok_or_else(|| Problem::bad_query(format!("port={value}: write a number from 1 to 65535")))
-}
-
-fn network(value: &str) -> Result<IpNet, Problem> {
-    let address = || value.parse::<IpAddr>().map(IpNet::from);
-    let network = value.parse::<IpNet>().or_else(|_| address());
-    network.map(|network| network.trunc()).map_err(|_| {
-        Problem::bad_query(format!("cidr={value}: write an address and a length, as in 10.0.0.0/8"))
-    })
-}
-
-fn workload(value: &str) -> Result<String, Problem> {
-    if value.is_empty() {
-        return Err(Problem::bad_query("workload is empty: write its name, or leave it out"));
-    }
-    Ok(value.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,6 +276,7 @@ mod tests {
             port: Some(8080),
             cidr: Some("10.0.0.0/8".parse().unwrap()),
             workload: Some("nginx".into()),
+            ..FlowFilter::default()
         };
         assert_eq!(all, FlowQuery { follow: true, filter });
         let one = query("follow=true&cidr=192.0.2.7").unwrap();
@@ -315,7 +289,7 @@ mod tests {
             let error = query(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         };
-        check("folow=true", "takes follow, port, cidr and workload");
+        check("folow=true", "takes follow, port, cidr, workload");
         check("follow=yes", "write follow=true or follow=false");
         check("follow=true&port=0", "1 to 65535");
         check("follow=true&port=65536", "1 to 65535");
@@ -323,6 +297,7 @@ mod tests {
         check("follow=true&workload=", "write its name");
         check("follow=true&port=1&port=2", "port is there twice");
         check("port=80", "add follow=true");
+        check("follow=true&security=tls&plaintext=true", "leave out plaintext");
     }
 
     #[test]

@@ -7,12 +7,12 @@
 
 mod api;
 mod connection;
+pub(crate) mod filter;
 mod follow;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ipnet::IpNet;
 use jiff::Timestamp;
 use plainsight_core::graph::Edge;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 pub use api::router;
+pub use filter::FlowFilter;
 
 /// How many connections are served at a time; more wait to be accepted.
 pub const CONNECTIONS: usize = 64;
@@ -55,17 +56,6 @@ pub struct Health {
     pub ready: bool,
     /// The reason, for people.
     pub why: String,
-}
-
-/// Which connections somebody follows: all that is set must fit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FlowFilter {
-    /// The server's port.
-    pub port: Option<u16>,
-    /// A network that one end's address lies in.
-    pub cidr: Option<IpNet>,
-    /// The name of a workload at one end.
-    pub workload: Option<String>,
 }
 
 /// Why connections cannot be followed.

@@ -194,7 +194,7 @@ async fn problems_are_explained() {
         assert!(error.contains(part), "{path}: {error}");
     };
     check("/api/v1/edges?port=80", 400, "edges takes no query").await;
-    check("/api/v1/flows?sort=asc", 400, "flows takes follow, port, cidr and workload").await;
+    check("/api/v1/flows?sort=asc", 400, "flows takes follow, port, cidr, workload").await;
     check("/api/v1/flows?follow=true&port=x", 400, "1 to 65535").await;
     check("/api/v1/flows?follow=true&port=1", 503, "all 16 filters are in use").await;
     check("/api/v2/edges", 404, "/api/v1/edges").await;

@@ -1,9 +1,11 @@
 //! One line for each record.
 
+use std::net::SocketAddr;
+
 use anyhow::Context as _;
 use plainsight_core::{
     escape,
-    record::{Close, Layer4, Record},
+    record::{Close, Detail, Layer4, Reached, Record},
 };
 use serde::Deserialize;
 
@@ -33,19 +35,46 @@ pub fn text(line: &str, style: Style) -> anyhow::Result<String> {
 
 fn one(record: &Record, style: Style) -> String {
     let detail = &record.plainsight;
-    let Layer4::Tcp(ports) = &record.flow.l4;
+    let ports = record.flow.l4.ports();
     format!(
-        "{} {:<6} {} → {} {} {} sent, {} received {}s {}\n",
+        "{} {:<6} {} → {}{} {} {}s {}\n",
         record.time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"),
         detail.reporter.name(),
         name(&detail.client),
         place(&detail.server, ports.destination_port),
-        protocol(&detail.protocol, detail.protocol_version.as_deref()),
-        bytes(detail.bytes_sent),
-        bytes(detail.bytes_received),
+        detail.reached.as_ref().map(reached).unwrap_or_default(),
+        what(record),
         seconds(detail.duration_seconds),
         close(detail.close, style),
     )
+}
+
+/// Protocol, transport where it is not TCP, and how much was carried each way.
+fn what(record: &Record) -> String {
+    let detail = &record.plainsight;
+    let protocol = protocol(&detail.protocol, detail.protocol_version.as_deref());
+    let carried = carried(detail);
+    match &record.flow.l4 {
+        Layer4::Tcp(_) => format!("{protocol} {carried}"),
+        Layer4::Udp(_) => format!("{protocol} udp {carried}"),
+    }
+}
+
+fn carried(detail: &Detail) -> String {
+    let way = |size, datagrams: Option<u64>| match datagrams {
+        Some(count) => format!("{} in {}", bytes(size), counted(count, "datagram")),
+        None => bytes(size),
+    };
+    format!(
+        "{} sent, {} received",
+        way(detail.bytes_sent, detail.datagrams_sent),
+        way(detail.bytes_received, detail.datagrams_received),
+    )
+}
+
+/// Where it went behind what was asked for.
+fn reached(reached: &Reached) -> String {
+    format!(" ({})", SocketAddr::new(reached.address, reached.port))
 }
 
 /// Three digits behind the point, and six for what would be 0 otherwise.
@@ -56,7 +85,7 @@ fn seconds(value: f64) -> String {
 fn close(close: Close, style: Style) -> String {
     let name = escape::terminal(close.name());
     match close {
-        Close::Fin => name.into_owned(),
+        Close::Fin | Close::Closed => name.into_owned(),
         _ => style.paint(Ink::Doubtful, &name),
     }
 }

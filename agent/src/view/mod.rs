@@ -18,6 +18,7 @@ use plainsight_core::{
     escape,
     graph::{Edge, FailuresByKind},
     identity::{Kind, Workload},
+    protocol::Transport,
 };
 
 /// Whether text is coloured.
@@ -163,9 +164,12 @@ pub(crate) fn name(workload: &Workload) -> String {
     }
 }
 
-/// The name of a server, and its port.
+/// The name of a server, and its port; a folded edge has none.
 pub(crate) fn place(server: &Workload, port: u16) -> String {
     let name = name(server);
+    if port == 0 {
+        return name;
+    }
     if server.kind == Kind::Address && name.contains(':') {
         return format!("[{name}]:{port}");
     }
@@ -237,6 +241,19 @@ pub(crate) fn losses(lost: &BTreeMap<String, BTreeMap<String, u64>>) -> String {
     }
     let kinds = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
     format!("{} lost{kinds}", grouped(total))
+}
+
+/// Datagrams of both directions.
+pub(crate) fn datagrams(edge: &Edge) -> u64 {
+    edge.datagrams_sent.saturating_add(edge.datagrams_received)
+}
+
+/// How much there was: connections, and over UDP datagrams.
+pub(crate) fn amount(edge: &Edge) -> String {
+    match edge.transport {
+        Transport::Udp => counted(datagrams(edge), "datagram"),
+        _ => counted(edge.connections, "connection"),
+    }
 }
 
 /// What all edges have in common, added up.

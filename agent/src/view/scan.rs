@@ -10,8 +10,8 @@ use plainsight_core::{
 use serde::Serialize;
 
 use super::{
-    Align, Cell, Ink, Style, Table, bytes, counted, failures, grouped, losses, name, place,
-    protocol, sum,
+    Align, Cell, Ink, Style, Table, amount, bytes, counted, datagrams, failures, grouped, losses,
+    name, place, protocol, sum,
 };
 use crate::serve::Snapshot;
 
@@ -50,13 +50,13 @@ enum Group {
 
 impl Group {
     fn of(edge: &Edge) -> Self {
-        if edge.connections == 0 {
+        if edge.connections == 0 && edge.failures > 0 {
             return Self::FailedOnly;
         }
         match (edge.security, edge.scope) {
             (Security::None, Scope::Loopback | Scope::Host) => Self::ClearStaying,
             (Security::None, Scope::Cluster | Scope::Outside) => Self::ClearLeaving,
-            (Security::Tls | Security::Ssh, _) => Self::Encrypted,
+            (Security::Tls | Security::Quic | Security::Ssh, _) => Self::Encrypted,
             (Security::Unknown, _) => Self::Unknown,
         }
     }
@@ -80,7 +80,8 @@ pub fn text(scan: &Scan, style: Style) -> String {
 /// The edges that fit, the busiest first.
 fn in_group(edges: &[Edge], fits: impl Fn(&Edge) -> bool) -> Vec<&Edge> {
     let mut found: Vec<&Edge> = edges.iter().filter(|edge| fits(edge)).collect();
-    found.sort_by_key(|edge| Reverse(edge.connections.saturating_add(edge.failures)));
+    let uses = |edge: &Edge| [edge.connections, edge.failures, datagrams(edge)];
+    found.sort_by_key(|edge| Reverse(uses(edge).into_iter().fold(0, u64::saturating_add)));
     found
 }
 
@@ -91,8 +92,12 @@ fn header(scan: &Scan, style: Style) -> String {
         escape::terminal(&scan.kernel),
         humantime::format_duration(Duration::from_secs(scan.duration.as_secs())),
     );
+    let datagrams = match sum(&scan.map.edges, datagrams) {
+        0 => String::new(),
+        some => format!(", {}", counted(some, "datagram")),
+    };
     format!(
-        "{}: {}, {}, {}\n",
+        "{}: {}, {}{datagrams}, {}\n",
         style.paint(Ink::Heading, &head),
         counted(scan.map.edges.len() as u64, "hop"),
         counted(sum(&scan.map.edges, |edge| edge.connections), "connection"),
@@ -104,7 +109,7 @@ fn section(title: &str, ink: Ink, edges: &[&Edge], style: Style) -> String {
     listed(title, ink, edges, style, |edge| {
         vec![
             Cell::new(protocol(&edge.protocol, edge.protocol_version.as_deref())),
-            Cell::new(counted(edge.connections, "connection")),
+            Cell::new(amount(edge)),
             Cell::new(format!("{} sent", bytes(edge.bytes_sent))),
             Cell::new(format!("{} received", bytes(edge.bytes_received))),
             Cell::new(escape::terminal(&edge.evidence.what)),

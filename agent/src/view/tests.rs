@@ -26,7 +26,8 @@ fn edge(client: Value, server: Value, changes: Value) -> Edge {
         "server_port": 8080, "transport": "tcp", "protocol": "http", "protocol_version": "1",
         "application": null, "connections": 23, "open": 0, "failures": 0,
         "failures_by_kind": {"refused": 0, "timeout": 0, "aborted": 0, "denied": 0},
-        "bytes_sent": 1840, "bytes_received": 19619, "rtt_seconds": null,
+        "bytes_sent": 1840, "bytes_received": 19619, "rtt_seconds": null, "reached": [],
+        "reached_more": 0, "datagrams_sent": 0, "datagrams_received": 0,
         "first_seen": "2026-11-24T00:00:00Z", "last_seen": "2026-11-24T00:00:00Z",
         "reporters": ["client", "server"], "joined_late": false, "complete": true,
         "security": "none", "state": "plaintext", "upgrade": "none", "link": "unknown",
@@ -82,6 +83,69 @@ curl    →  10.0.0.9         81  unknown   unknown             0     0  23 refu
 3 edges, 1,924 connections (7 open), 28 failed; 117.7 MiB sent, 28.9 KiB received; 0 lost
 ";
     assert_eq!(map::text(&snapshot(edges()), Style::PLAIN), expect);
+}
+
+fn over_udp() -> Value {
+    json!({
+        "transport": "udp", "protocol": "dns", "protocol_version": null, "server_port": 53,
+        "connections": 0, "bytes_sent": 310, "bytes_received": 1240, "datagrams_sent": 10,
+        "datagrams_received": 9, "scope": "cluster", "reporters": ["client"],
+        "reached": [
+            {"address": "10.0.0.5", "port": 5353}, {"address": "2001:db8::5", "port": 5353}
+        ],
+        "reached_more": 1,
+        "evidence": {"what": "a DNS question (RFC 1035)", "connections": 0, "of": 0}
+    })
+}
+
+fn folded() -> Value {
+    json!({
+        "server_port": 0, "protocol": "unknown", "protocol_version": null, "security": "unknown",
+        "state": "unknown", "scope": "outside", "reporters": ["client"], "joined_late": true,
+        "complete": false
+    })
+}
+
+#[test]
+fn the_map_notes_what_is_out_of_the_ordinary() {
+    let curl = || workload("curl", "process");
+    let edges = vec![
+        edge(curl(), workload("10.96.0.10", "address"), over_udp()),
+        edge(curl(), workload("folded", "group"), folded()),
+        edge(curl(), workload("nginx.service", "unit"), json!({})),
+    ];
+    let expect = "\
+CLIENT  →  SERVER           PORT  PROTOCOL  SECURITY   CONNECTIONS  OPEN  FAILED     SENT  RECEIVED  REPORTERS      NOTE
+curl    →  10.96.0.10     53/udp  dns       none      19 datagrams        0         310 B   1,240 B  client         reached 10.0.0.5:5353 and 2 more
+curl    →  folded              -  unknown   unknown             23     0  0       1,840 B  19.2 KiB  client         joined late
+curl    →  nginx.service    8080  http/1    none                23     0  0       1,840 B  19.2 KiB  client+server
+3 edges, 46 connections (0 open), 0 failed, 19 datagrams; 3,990 B sent, 39.5 KiB received; 0 lost
+";
+    assert_eq!(map::text(&snapshot(edges), Style::PLAIN), expect);
+}
+
+#[test]
+fn the_scan_counts_datagrams() {
+    let edges = vec![
+        edge(workload("curl", "process"), workload("10.96.0.10", "address"), over_udp()),
+        edge(workload("curl", "process"), workload("folded", "group"), folded()),
+    ];
+    let scan = Scan {
+        host: "erp01".into(),
+        kernel: "5.14.el9".into(),
+        duration: Duration::from_secs(60),
+        nothing_left: true,
+        map: snapshot(edges),
+    };
+    let expect = "\
+erp01, 5.14.el9, 1m, blocks nothing: 2 hops, 23 connections, 19 datagrams, 0 lost
+IN CLEAR, LEAVES THIS HOST: 1
+  curl → 10.96.0.10:53  dns  19 datagrams  310 B sent  1,240 B received  a DNS question (RFC 1035)
+UNKNOWN: 1
+  curl → folded  unknown  23 connections  1,840 B sent  19.2 KiB received  HTTP/1 request
+Nothing left in the kernel.
+";
+    assert_eq!(scan::text(&scan, Style::PLAIN), expect);
 }
 
 #[test]
@@ -168,6 +232,7 @@ fn record(changes: &[(&str, Value)]) -> String {
         "node_name": "here", "time": "2026-11-24T05:44:35.123456789Z",
         "plainsight": {
             "reporter": "client", "edge": null, "bytes_sent": 78, "bytes_received": 853,
+            "datagrams_sent": null, "datagrams_received": null, "reached": null,
             "duration_seconds": 0.0123, "close": "fin", "protocol": "http",
             "protocol_version": "1", "security": "none", "state": "plaintext", "tls": null,
             "evidence": {"what": "x", "connections": 1, "of": 1},
@@ -199,6 +264,24 @@ fn a_record_is_one_line() {
         flow::text(&refused, COLOUR).unwrap(),
         "2026-11-24T05:44:35.123Z server curl → [2001:db8::1]:8080 http/1 78 B sent, 853 B received \
          0.000043s \u{1b}[33mrefused\u{1b}[0m\n"
+    );
+}
+
+#[test]
+fn a_conversation_over_udp_is_one_line_too() {
+    let asked = record(&[
+        ("/flow/l4", json!({"UDP": {"source_port": 40000, "destination_port": 53}})),
+        ("/plainsight/protocol", json!("dns")),
+        ("/plainsight/protocol_version", Value::Null),
+        ("/plainsight/close", json!("closed")),
+        ("/plainsight/datagrams_sent", json!(2)),
+        ("/plainsight/datagrams_received", json!(1)),
+        ("/plainsight/reached", json!({"address": "2001:db8::5", "port": 5353})),
+    ]);
+    assert_eq!(
+        flow::text(&asked, COLOUR).unwrap(),
+        "2026-11-24T05:44:35.123Z client curl → nginx.service:53 ([2001:db8::5]:5353) dns udp \
+         78 B in 2 datagrams sent, 853 B in 1 datagram received 0.012s closed\n"
     );
 }
 

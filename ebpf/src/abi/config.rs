@@ -15,6 +15,15 @@ pub struct Config {
     pub epoch: u32,
     /// One bit for each slot of FILTERS in force.
     pub filters: u32,
+    /// [`super::edge::EdgeKey::generation`] of what is counted from now on; its lower half counts.
+    pub generation: u32,
+    /// Most edges of one cgroup and generation; 0 for no bound.
+    pub quota: u32,
+    /// 1 once OLDER holds the connections that were there before: a socket without a state that
+    /// is not among them is taken over as it is.
+    pub adopts: u32,
+    /// Explicit padding.
+    pub reserved: u32,
 }
 
 /// One filter for connection records: all that is set must fit. Zero means "any".
@@ -23,6 +32,10 @@ pub struct Config {
 pub struct Filter {
     /// The cgroup of either end.
     pub cgroup: u64,
+    /// Shortest duration, from establishment to the end.
+    pub min_duration_ns: u64,
+    /// Fewest payload bytes in both directions together.
+    pub min_bytes: u64,
     /// [`super::name_id`] of the process at that same end.
     pub name: u32,
     /// The bit that stands for this slot. It is read from here, not computed, because the
@@ -32,14 +45,37 @@ pub struct Filter {
     pub network: Address,
     /// The network's mask; all zero fits every address.
     pub mask: Address,
+    /// One connection of so many, by chance.
+    pub sample: u32,
+    /// One bit for each [`super::edge::Class`].
+    pub classes: u32,
     /// The server's port.
     pub port: u16,
+    /// IP protocol number.
+    pub transport: u8,
+    /// One bit for each verdict.
+    pub verdicts: u8,
     /// Explicit padding.
-    pub reserved: [u16; 3],
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 8);
-const _: () = assert!(size_of::<Filter>() == 56);
+/// What a filter judges of a connection beside its ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// Nanoseconds from establishment to the end.
+    pub duration_ns: u64,
+    /// Payload bytes of both directions.
+    pub bytes: u64,
+    /// IP protocol number.
+    pub transport: u8,
+    /// Code of a [`super::edge::Class`].
+    pub class: u8,
+    /// The policy's verdict.
+    pub verdict: u8,
+}
+
+const _: () = assert!(size_of::<Config>() == 24);
+const _: () = assert!(size_of::<Filter>() == 80);
 
 // === impl Filter ===
 
@@ -54,6 +90,16 @@ impl Filter {
             | ((a[2] & m[2]) ^ n[2])
             | ((a[3] & m[3]) ^ n[3]);
         differs == 0
+    }
+
+    /// Whether a connection is of the sort asked for.
+    #[inline(always)]
+    pub const fn suits(&self, traits: &Traits) -> bool {
+        (self.transport == 0 || self.transport == traits.transport)
+            && (self.classes == 0 || self.classes & (1 << (traits.class & 31)) != 0)
+            && (self.verdicts == 0 || self.verdicts & (1 << (traits.verdict & 7)) != 0)
+            && self.min_duration_ns <= traits.duration_ns
+            && self.min_bytes <= traits.bytes
     }
 
     /// Whether the end with this cgroup and name is the one asked for.
@@ -93,6 +139,24 @@ mod tests {
     fn an_empty_filter_fits_everything() {
         let filter = Filter::default();
         assert!(filter.covers(&ip4(192, 0, 2, 1)) && filter.names(7, 9));
+    }
+
+    #[test]
+    fn all_traits_must_fit() {
+        let traits = Traits { duration_ns: 7, bytes: 11, transport: 6, class: 3, verdict: 0 };
+        let any = Filter::default();
+        assert!(any.suits(&traits));
+        assert!(Filter { min_duration_ns: 7, min_bytes: 11, transport: 6, ..any }.suits(&traits));
+        assert!(Filter { classes: 1 << 3 | 1, verdicts: 1, ..any }.suits(&traits));
+        for other in [
+            Filter { min_duration_ns: 8, ..any },
+            Filter { min_bytes: 12, ..any },
+            Filter { transport: 17, ..any },
+            Filter { classes: 1 << 4, ..any },
+            Filter { verdicts: 2, ..any },
+        ] {
+            assert!(!other.suits(&traits), "{other:?}");
+        }
     }
 
     #[test]

@@ -38,27 +38,35 @@ pub enum Counter {
     RecordsWanted = 15,
     /// Sockets for which no storage could be had.
     StorageFull = 16,
-    /// Segments of TCP sockets without storage: older than the agent.
+    /// Segments of TCP sockets without storage, before those older than the agent were taken over.
     SegmentsOlder = 17,
-    /// Segments whose headers could not be read.
-    SegmentsUnreadable = 18,
-    /// UDP datagrams sent.
+    /// Packets whose headers could not be read.
+    PacketsUnreadable = 18,
+    /// UDP datagrams sent, taken from sockets.
     DatagramsSent = 19,
-    /// UDP datagrams offered to a local socket.
+    /// UDP datagrams offered to a local socket, likewise.
     DatagramsReceived = 20,
-    /// UDP payload bytes sent.
-    DatagramSentBytes = 21,
-    /// UDP payload bytes offered to a local socket.
-    DatagramReceivedBytes = 22,
+    /// UDP datagrams sent that found no edge.
+    OverflowDatagramsSent = 21,
+    /// UDP datagrams received that found no edge.
+    OverflowDatagramsReceived = 22,
     /// Sockets whose callback flags could not be set: their end will not be seen.
     CallbacksRefused = 23,
     /// Server ends that were paired with their local client.
     Paired = 24,
     /// Connections that went from one edge to another.
     Moved = 25,
+    /// Connections older than the programs that were taken over.
+    Adopted = 26,
+    /// Edges that their cgroup had too many of: they were folded into one.
+    Folded = 27,
+    /// Cgroups whose edges could not be counted: they have no bound.
+    QuotasFull = 28,
+    /// Conversations over UDP that could not be remembered.
+    ConversationsRefused = 29,
 }
 
 impl Counter {
     /// How many there are.
-    pub const COUNT: u32 = 26;
+    pub const COUNT: u32 = 30;
 }

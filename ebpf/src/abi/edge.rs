@@ -30,10 +30,31 @@ pub enum Class {
     TlsOffered = 5,
     /// SSH (RFC 4253, section 4.2).
     Ssh = 6,
+    /// DNS over UDP (RFC 1035, section 4.1.1).
+    Dns = 7,
+    /// QUIC (RFC 8999, section 5.1).
+    Quic = 8,
 }
 
+/// [`EdgeKey::flags`]: the connection is older than the programs, so its start was not seen.
+pub const LATE: u8 = 1;
+
+/// [`EdgeKey::flags`]: its cgroup has more edges than it may have, so peer, port and process are
+/// left out: one edge stands for many.
+pub const FOLDED: u8 = 2;
+
+/// [`EdgeKey::flags`]: which end is the client was told from the port numbers.
+pub const GUESSED: u8 = 4;
+
+/// Classes of round-trip time: see [`rtt_bound`].
+pub const RTT_BUCKETS: usize = 16;
+
+/// What bounds the first class of round-trip time, in microseconds; each following bound is twice
+/// the one before, and the last class has none.
+pub const RTT_FIRST_US: u32 = 32;
+
 /// What one half of a set of connections has in common. The kernel's map is keyed by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct EdgeKey {
     /// The cgroup of this end's socket (inode of the cgroup2 directory).
@@ -51,18 +72,42 @@ pub struct EdgeKey {
     /// Client half: the address asked for. Server half: the client's address, or, where the
     /// client was paired, the address that client asked for.
     pub remote: Address,
+    /// Client half: where the packets went, where that is not what was asked for (destination
+    /// NAT, a redirect to a local proxy); else 0.
+    pub reached: Address,
     /// The server's port as this end sees it, in host order.
     pub port: u16,
     /// Server half with a paired client: the port that client asked for; else 0.
     pub asked_port: u16,
+    /// The port that belongs to `reached`.
+    pub reached_port: u16,
+    /// Of [`super::config::Config`], when it was counted. Edges of one generation are taken out
+    /// together, when no program can know them any more.
+    pub generation: u16,
     /// [`Role`].
     pub role: u8,
-    /// IP protocol number: 6.
+    /// IP protocol number: 6 or 17.
     pub transport: u8,
     /// [`Class`].
     pub class: u8,
     /// The policy's verdict; 0 while there is no policy.
     pub verdict: u8,
+    /// [`LATE`], [`FOLDED`], [`GUESSED`].
+    pub flags: u8,
+    /// Explicit padding, in two because an array would be filled byte by byte.
+    pub reserved: u8,
+    /// Explicit padding.
+    pub reserved_too: u16,
+}
+
+/// By what the edges of a cgroup are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct QuotaKey {
+    /// The cgroup.
+    pub cgroup: u64,
+    /// As in [`EdgeKey`].
+    pub generation: u64,
 }
 
 /// What is counted for one [`EdgeKey`]. All counters only grow.
@@ -77,10 +122,14 @@ pub struct EdgeCounters {
     pub closed: u64,
     /// Of those, the ones that ended by a reset.
     pub resets: u64,
-    /// Payload bytes this end sent and the other end acknowledged.
+    /// Payload bytes this end sent: over TCP those that the other end acknowledged.
     pub sent_bytes: u64,
-    /// Payload bytes this end received in order.
+    /// Payload bytes this end received: over TCP in order, over UDP offered to the socket.
     pub received_bytes: u64,
+    /// UDP datagrams sent.
+    pub sent_datagrams: u64,
+    /// UDP datagrams offered to the socket.
+    pub received_datagrams: u64,
     /// Connects answered by a reset.
     pub refused: u64,
     /// Connects that were retransmitted and never answered.
@@ -99,10 +148,12 @@ pub struct EdgeCounters {
     pub tgid: u32,
     /// Explicit padding.
     pub reserved: u32,
+    /// Smoothed round-trip times by class, see [`rtt_bound`]: one for each time that bytes were added.
+    pub rtt: [u32; RTT_BUCKETS],
 }
 
-const _: () = assert!(size_of::<EdgeKey>() == 64);
-const _: () = assert!(size_of::<EdgeCounters>() == 128);
+const _: () = assert!(size_of::<EdgeKey>() == 88);
+const _: () = assert!(size_of::<EdgeCounters>() == 208);
 
 // === impl Class ===
 
@@ -117,12 +168,29 @@ impl Class {
             4 => Self::Tls,
             5 => Self::TlsOffered,
             6 => Self::Ssh,
+            7 => Self::Dns,
+            8 => Self::Quic,
             _ => return None,
         })
     }
 }
 
-// === impl EdgeKey ===
+// === impl QuotaKey ===
+
+impl QuotaKey {
+    /// For a cgroup in a generation.
+    #[inline(always)]
+    pub const fn new(cgroup: u64, generation: u16) -> Self {
+        Self { cgroup, generation: generation as u64 }
+    }
+}
+
+/// What bounds a class of round-trip time but the last, in eighths of a microsecond, as the kernel
+/// holds smoothed ones.
+#[inline(always)]
+pub const fn rtt_bound(class: u32) -> u32 {
+    (RTT_FIRST_US * 8) << class
+}
 
 // SAFETY: repr(C), only integers, no padding (the size assert above), any bit pattern is valid.
 #[cfg(feature = "user")]
@@ -130,4 +198,19 @@ unsafe impl aya::Pod for EdgeKey {}
 
 // SAFETY: as for EdgeKey.
 #[cfg(feature = "user")]
+unsafe impl aya::Pod for QuotaKey {}
+
+// SAFETY: as for EdgeKey.
+#[cfg(feature = "user")]
 unsafe impl aya::Pod for EdgeCounters {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_round_trip_times_double() {
+        assert_eq!(rtt_bound(0), 32 * 8);
+        assert_eq!(rtt_bound(14), 524_288 * 8, "half a second");
+    }
+}

@@ -26,6 +26,8 @@ pub enum Close {
     Refused = 4,
     /// It was never established: given up by the application, or by an ICMP error.
     Aborted = 5,
+    /// A socket without connections was closed.
+    Closed = 6,
 }
 
 /// The start of every event.
@@ -84,6 +86,10 @@ pub struct Connection {
     pub filters: u32,
     /// Process (thread group) at this end; 0 where it is not known.
     pub tgid: u32,
+    /// UDP datagrams sent.
+    pub sent_datagrams: u64,
+    /// UDP datagrams received.
+    pub received_datagrams: u64,
     /// This end's port, in host order.
     pub local_port: u16,
     /// The other end's port, in host order.
@@ -99,8 +105,8 @@ pub struct Connection {
 }
 
 const _: () = assert!(size_of::<EventHeader>() == 16);
-const _: () = assert!(size_of::<FirstSeen>() == 104);
-const _: () = assert!(size_of::<Connection>() == 176);
+const _: () = assert!(size_of::<FirstSeen>() == 128);
+const _: () = assert!(size_of::<Connection>() == 216);
 
 // === impl EventKind ===
 
@@ -126,6 +132,7 @@ impl Close {
             3 => Self::TimedOut,
             4 => Self::Refused,
             5 => Self::Aborted,
+            6 => Self::Closed,
             _ => return None,
         })
     }

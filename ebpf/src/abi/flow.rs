@@ -1,12 +1,17 @@
-//! What the kernel remembers about one socket.
+//! What the kernel remembers about one socket and about the flow it carries.
 
-use super::{Address, Comm};
+use core::mem::MaybeUninit;
+
+use super::{
+    Address, Comm,
+    edge::{EdgeKey, FOLDED},
+};
 
 /// Where a TCP socket is in its life, as far as the programs have seen it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Phase {
-    /// Bound or listening: an identity to be inherited.
+    /// Bound, listening, or about to connect: an identity to be inherited.
     Identity = 0,
     /// Its SYN is on the way.
     Connecting = 1,
@@ -16,53 +21,92 @@ pub enum Phase {
     Ended = 3,
 }
 
-/// Socket storage. Cloned from a listener to each socket it accepts.
-///
-/// Deltas are taken by sock_ops and egress only, which hold the socket's lock, so each is taken
-/// once. Ingress runs without the lock: it writes `head_in`, `fin_in*` and `reset_in`, which are
-/// fields of their own, and a listener's identity at its first packet. `connect`, `post_bind` and
-/// `sock_release` write before there is a connection, or a byte of their own.
-#[derive(Clone, Copy, Debug, Default)]
+/// Who is at this end of a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct SocketState {
+pub struct Own {
     /// The socket's cgroup; 0 where it is not known yet.
     pub cgroup: u64,
     /// The socket's network namespace; 0 where it could not be read.
     pub netns: u64,
+    /// Name of the process that connected or bound.
+    pub comm: Comm,
+    /// As in [`EdgeKey`].
+    pub name: u32,
+    /// Process (thread group) that connected or bound.
+    pub tgid: u32,
+}
+
+/// One flow as one of its ends knows it: all that its edge's key is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Flow {
+    /// Who is at this end.
+    pub own: Own,
     /// Of a paired local peer; else 0.
     pub peer_cgroup: u64,
     /// Of a paired local peer; else 0.
     pub peer_netns: u64,
+    /// As in [`EdgeKey`].
+    pub remote: Address,
+    /// As in [`EdgeKey`].
+    pub reached: Address,
+    /// This end's address.
+    pub local: Address,
+    /// Of a paired local peer; else 0.
+    pub peer_name: u32,
+    /// The server's port in host order.
+    pub port: u16,
+    /// As in [`EdgeKey`].
+    pub asked_port: u16,
+    /// As in [`EdgeKey`].
+    pub reached_port: u16,
+    /// [`super::edge::Role`]; 0 before it is known.
+    pub role: u8,
+    /// IP protocol number.
+    pub transport: u8,
+    /// [`super::edge::Class`] of the edge it is counted on.
+    pub class: u8,
+    /// As in [`EdgeKey`].
+    pub flags: u8,
+    /// 1 once it was counted without an edge, because there was no room: from then on all of it
+    /// is, or it would be counted once as overflow and once on an edge.
+    pub overflowed: u8,
+    /// 1 once the identity was checked against the socket's own cgroup.
+    pub verified: u8,
+}
+
+/// Storage of a TCP socket. Cloned from a listener to each socket it accepts.
+///
+/// Deltas are taken by sock_ops and egress only, which hold the socket's lock, so each is taken
+/// once. Ingress runs without the lock: it writes `head_in`, `fin_in*` and `reset_in`, which are
+/// fields of their own, and a listener's identity at its first packet. `connect`, `post_bind` and
+/// `sock_release` write before there is a connection, or a byte of their own; only the end of a
+/// connection that is older than the programs is counted by `sock_release`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct SocketState {
+    /// What it carries.
+    pub flow: Flow,
     /// Boot-time clock at connect, then at establishment.
     pub opened_ns: u64,
-    /// Payload bytes already added to an edge.
+    /// Payload bytes already added to an edge; of a connection that joined late, since then.
     pub sent_bytes: u64,
-    /// Payload bytes already added to an edge.
+    /// Payload bytes already added to an edge, likewise.
     pub received_bytes: u64,
-    /// As in [`super::edge::EdgeKey`].
-    pub remote: Address,
-    /// As in [`super::edge::EdgeKey`].
-    pub name: u32,
-    /// As in [`super::edge::EdgeKey`].
-    pub peer_name: u32,
-    /// Process (thread group) that connected or bound.
-    pub tgid: u32,
+    /// The kernel's count of bytes acknowledged when the connection was joined late, less what
+    /// [`Self::sent_bytes`] had then; else 0.
+    pub joined_acked: u64,
+    /// The kernel's count of bytes received then; else 0.
+    pub joined_received: u64,
     /// [`super::config::Config::epoch`] at the last addition.
     pub epoch: u32,
     /// Sequence number behind the peer's FIN.
     pub fin_in: u32,
     /// Sequence number behind our own FIN.
     pub fin_out: u32,
-    /// The server's port in host order.
-    pub port: u16,
-    /// As in [`super::edge::EdgeKey`].
-    pub asked_port: u16,
-    /// [`super::edge::Role`]; 0 before it is known.
-    pub role: u8,
     /// [`Phase`].
     pub phase: u8,
-    /// [`super::edge::Class`] of the edge it is counted on.
-    pub class: u8,
     /// 1 once the class cannot change any more.
     pub settled: u8,
     /// [`crate::wire::head::Head`] of the first payload received.
@@ -79,18 +123,14 @@ pub struct SocketState {
     pub fin_acked: u8,
     /// 1 once a reset that the socket will accept was received.
     pub reset_in: u8,
-    /// 1 once the identity was checked against the socket's own cgroup.
-    pub verified: u8,
-    /// Name of the process that connected or bound.
-    pub comm: Comm,
     /// 1 once the application closed its last descriptor. Written without the socket's lock.
     pub orphaned: u8,
     /// Explicit padding.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 2],
 }
 
 /// What a client leaves for the server's end on the same host to find.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Pair {
     /// The client's cgroup.
@@ -107,9 +147,173 @@ pub struct Pair {
     pub reserved: u16,
 }
 
-const _: () = assert!(size_of::<SocketState>() == 136);
+/// One place where a client leaves a [`Pair`]. Several connections may share a place, and nothing
+/// locks it, so whoever takes what is there makes sure that it is whole and for its own connection.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct PairSlot {
+    /// [`Pair::seal`] of what lies here and of the connection it is for.
+    pub seal: u64,
+    /// What lies here.
+    pub pair: Pair,
+}
+
+/// How many places there are for pairs. One is needed from the client's end of a handshake to the
+/// server's, microseconds later.
+pub const PAIR_SLOTS: u32 = 65_536;
+
+const _: () = assert!(size_of::<Own>() == 40);
+const _: () = assert!(size_of::<Flow>() == 120);
+const _: () = assert!(size_of::<SocketState>() == 184);
 const _: () = assert!(size_of::<Pair>() == 40);
+const _: () = assert!(size_of::<PairSlot>() == 48);
+
+// === impl Flow ===
+
+impl Flow {
+    /// The key it is counted under in this generation.
+    #[inline(always)]
+    pub const fn key(&self, generation: u16) -> EdgeKey {
+        let mut key = MaybeUninit::uninit();
+        *self.write_key(generation, &mut key)
+    }
+
+    /// The same, made in place and field by field: the kernel half has little stack, and a whole
+    /// key on its way from here to there would take most of it.
+    #[inline(always)]
+    pub const fn write_key<'a>(
+        &self,
+        generation: u16,
+        into: &'a mut MaybeUninit<EdgeKey>,
+    ) -> &'a mut EdgeKey {
+        // A folded flow keeps what bounds the number of edges. By a mask, because a branch that
+        // clears a part of the key becomes a loop over its bytes.
+        let keep = if self.flags & FOLDED == 0 { u64::MAX } else { 0 };
+        let key = into.as_mut_ptr();
+        // SAFETY: the pointer is to a whole key, and every field is written before it is read.
+        unsafe {
+            (*key).cgroup = self.own.cgroup;
+            (*key).netns = self.own.netns & keep;
+            (*key).peer_cgroup = self.peer_cgroup & keep;
+            (*key).peer_netns = self.peer_netns & keep;
+            (*key).name = self.own.name & keep as u32;
+            (*key).peer_name = self.peer_name & keep as u32;
+            (*key).remote = masked(self.remote, keep);
+            (*key).reached = masked(self.reached, keep);
+            (*key).port = self.port & keep as u16;
+            (*key).asked_port = self.asked_port & keep as u16;
+            (*key).reached_port = self.reached_port & keep as u16;
+            (*key).generation = generation;
+            (*key).role = self.role;
+            (*key).transport = self.transport;
+            (*key).class = self.class;
+            (*key).verdict = 0;
+            (*key).flags = self.flags;
+            (*key).reserved = 0;
+            (*key).reserved_too = 0;
+            &mut *key
+        }
+    }
+
+    /// Takes in what the client's end left.
+    #[inline(always)]
+    pub const fn pair(&mut self, pair: &Pair) {
+        self.peer_cgroup = pair.cgroup;
+        self.peer_netns = pair.netns;
+        self.peer_name = pair.name;
+        self.remote = pair.asked;
+        self.asked_port = pair.asked_port;
+    }
+
+    /// What a client's end leaves for the server's.
+    #[inline(always)]
+    pub const fn as_peer(&self) -> Pair {
+        Pair {
+            cgroup: self.own.cgroup,
+            netns: self.own.netns,
+            asked: self.remote,
+            name: self.own.name,
+            asked_port: self.port,
+            reserved: 0,
+        }
+    }
+}
+
+#[inline(always)]
+const fn masked(address: Address, keep: u64) -> Address {
+    let ([a, b, c, d], keep) = (address, keep as u32);
+    [a & keep, b & keep, c & keep, d & keep]
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// A checksum over the pair and the connection it is for. One that was torn by two writers, or
+    /// is another connection's, has another: by chance once in 2^64.
+    #[inline(always)]
+    pub const fn seal(&self, connection: u64) -> u64 {
+        let [a, b, c, d] = self.asked;
+        let words = [
+            self.cgroup,
+            self.netns,
+            (a as u64) << 32 | b as u64,
+            (c as u64) << 32 | d as u64,
+            (self.name as u64) << 32 | (self.asked_port as u64) << 16 | self.reserved as u64,
+        ];
+        let mut seal = connection;
+        let mut at = 0;
+        while at < words.len() {
+            seal = (seal ^ words[at]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            seal ^= seal >> 29;
+            at += 1;
+        }
+        seal | 1
+    }
+}
 
 // SAFETY: repr(C), only integers, no padding (the size assert above), any bit pattern is valid.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for SocketState {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::edge::LATE;
+
+    const PAIR: Pair =
+        Pair { cgroup: 7, netns: 3, asked: [1, 2, 3, 4], name: 9, asked_port: 80, reserved: 0 };
+
+    #[test]
+    fn a_seal_tells_another_connection_and_a_torn_pair() {
+        let seal = PAIR.seal(1 << 40);
+        assert_ne!(seal, PAIR.seal(1 << 40 | 1));
+        for torn in [
+            Pair { cgroup: 8, ..PAIR },
+            Pair { netns: 4, ..PAIR },
+            Pair { asked: [1, 2, 3, 5], ..PAIR },
+            Pair { asked: [2, 1, 3, 4], ..PAIR },
+            Pair { name: 8, ..PAIR },
+            Pair { asked_port: 81, ..PAIR },
+        ] {
+            assert_ne!(seal, torn.seal(1 << 40), "{torn:?}");
+        }
+        assert_ne!(Pair::default().seal(0), 0, "an empty place is nobody's");
+    }
+
+    #[test]
+    fn a_folded_flow_has_the_folded_key() {
+        let own = Own { cgroup: 7, netns: 1, name: 5, ..Own::default() };
+        let flow = Flow { own, port: 80, role: 1, ..Flow::default() };
+        let key = flow.key(3);
+        assert_eq!((key.cgroup, key.name, key.port, key.generation), (7, 5, 80, 3));
+        let folded = Flow { flags: FOLDED | LATE, remote: [9; 4], reached: [9; 4], ..flow }.key(3);
+        let expect = EdgeKey {
+            cgroup: 7,
+            generation: 3,
+            role: 1,
+            flags: FOLDED | LATE,
+            ..EdgeKey::default()
+        };
+        assert_eq!(folded, expect);
+    }
+}

@@ -3,7 +3,10 @@
 //! Context fields are loaded with their offset fixed in the instruction: the compiler otherwise
 //! forms `pointer + offset` first, which the verifier refuses for contexts and sockets.
 
-use core::{ffi::c_void, mem::offset_of};
+use core::{
+    ffi::c_void,
+    mem::{MaybeUninit, offset_of},
+};
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -15,9 +18,9 @@ use aya_ebpf::{
     programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext},
 };
 use plainsight_ebpf::{
-    abi::{Address, Comm, mapped},
+    abi::{Address, Comm, edge::Class, mapped},
     wire::{
-        head::{HEAD_LEN, Head, head},
+        head::{self, HEAD_LEN, Head},
         ip,
         tcp::{HEADER_LEN, Segment},
     },
@@ -28,6 +31,8 @@ const SOCK_STREAM: u32 = 1;
 const SOCK_DGRAM: u32 = 2;
 /// TCP_LISTEN of the kernel's socket states.
 const LISTEN: u32 = 10;
+/// TCP_ESTABLISHED and TCP_CLOSE_WAIT as bits: states in which this end has not sent its FIN.
+const SENDING: u32 = 1 << 1 | 1 << 8;
 
 /// Loads a 32-bit field, or the word of that index of a field that is an array.
 macro_rules! field32 {
@@ -47,6 +52,24 @@ macro_rules! field32 {
             );
         }
         value as u32
+    }};
+}
+
+/// Loads a 16-bit field.
+macro_rules! field16 {
+    ($at:expr, $of:ty, $($field:tt)+) => {{
+        let value: u64;
+        // SAFETY: the pointer is the hook's own, and the verifier checks type and offset.
+        unsafe {
+            core::arch::asm!(
+                "{value} = *(u16 *)({at} + {offset})",
+                value = out(reg) value,
+                at = in(reg) $at,
+                offset = const offset_of!($of, $($field)+),
+                options(nostack, readonly),
+            );
+        }
+        value as u16
     }};
 }
 
@@ -80,12 +103,30 @@ macro_rules! field_address {
     };
 }
 
+/// One UDP datagram, or several to the same peer that travel as one packet, as one of its ends sees
+/// it.
+pub(super) struct Datagram {
+    pub(super) local: Address,
+    pub(super) peer: Address,
+    pub(super) bytes: u64,
+    pub(super) count: u64,
+    pub(super) local_port: u16,
+    pub(super) peer_port: u16,
+    pub(super) is_sent: bool,
+    /// Offset of the payload from the start of the packet.
+    pub(super) payload_at: u32,
+}
+
 /// A socket the kernel vouches for.
 #[derive(Clone, Copy)]
 pub(super) struct Socket(*mut bpf_sock);
 
-/// `connect4` and `connect6`.
-pub(super) struct Connect(*mut bpf_sock_addr);
+/// `connect4`, `connect6`, `sendmsg4` and `sendmsg6`, and the address they are called for, which each
+/// may read only in its own form.
+pub(super) struct Connect {
+    ctx: *mut bpf_sock_addr,
+    pub(super) asked: Address,
+}
 
 /// `post_bind4`, `post_bind6` and `sock_release`, whose context is the socket.
 pub(super) struct Bind(*mut bpf_sock);
@@ -106,6 +147,8 @@ pub(super) struct Progress {
     pub(super) snd_una: u32,
     /// Next sequence number expected.
     pub(super) rcv_nxt: u32,
+    /// Smoothed round-trip time in eighths of a microsecond; 0 where none was measured.
+    pub(super) srtt: u32,
 }
 
 /// A TCP socket's own numbers.
@@ -146,6 +189,13 @@ pub(super) fn no_comm() -> Comm {
     zeros()
 }
 
+/// No address.
+#[inline(always)]
+pub(super) fn no_address() -> Address {
+    // SAFETY: two words are four half words.
+    unsafe { core::mem::transmute::<[u64; 2], Address>([zero(), zero()]) }
+}
+
 #[inline(always)]
 fn zeros() -> [u8; 16] {
     // SAFETY: two words are sixteen bytes. As words they are aligned and stored as such.
@@ -184,6 +234,47 @@ impl Socket {
         field32!(self.0, bpf_sock, state) == LISTEN
     }
 
+    /// Whether this end may still send payload: the usual state of an open connection.
+    #[inline(always)]
+    pub(super) fn is_carrying(self) -> bool {
+        SENDING & (1 << (field32!(self.0, bpf_sock, state) & 31)) != 0
+    }
+
+    #[inline(always)]
+    fn is_v4(self) -> bool {
+        field32!(self.0, bpf_sock, family) == AF_INET
+    }
+
+    #[inline(always)]
+    pub(super) fn local(self) -> Address {
+        if self.is_v4() {
+            mapped(field32!(self.0, bpf_sock, src_ip4))
+        } else {
+            field_address!(self.0, bpf_sock, src_ip6)
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn remote(self) -> Address {
+        if self.is_v4() {
+            mapped(field32!(self.0, bpf_sock, dst_ip4))
+        } else {
+            field_address!(self.0, bpf_sock, dst_ip6)
+        }
+    }
+
+    /// The kernel gives it in host order.
+    #[inline(always)]
+    pub(super) fn local_port(self) -> u16 {
+        field32!(self.0, bpf_sock, src_port) as u16
+    }
+
+    /// The kernel gives it in network order, as the first two bytes of its word.
+    #[inline(always)]
+    pub(super) fn remote_port(self) -> u16 {
+        u16::from_be(field16!(self.0, bpf_sock, dst_port))
+    }
+
     #[inline(always)]
     pub(super) fn cgroup(self) -> u64 {
         // SAFETY: a full socket, in the hook that has this helper (cgroup_skb).
@@ -208,6 +299,7 @@ impl Tcp {
             received: field64!(self.0, bpf_tcp_sock, bytes_received),
             snd_una: field32!(self.0, bpf_tcp_sock, snd_una),
             rcv_nxt: field32!(self.0, bpf_tcp_sock, rcv_nxt),
+            srtt: field32!(self.0, bpf_tcp_sock, srtt_us),
         }
     }
 
@@ -231,26 +323,45 @@ impl Tcp {
 
 impl Connect {
     #[inline(always)]
-    pub(super) fn new(ctx: &SockAddrContext) -> Self {
-        Self(ctx.sock_addr)
+    pub(super) fn v4(ctx: &SockAddrContext) -> Self {
+        let ctx = ctx.sock_addr;
+        Self { ctx, asked: mapped(field32!(ctx, bpf_sock_addr, user_ip4)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn v6(ctx: &SockAddrContext) -> Self {
+        let ctx = ctx.sock_addr;
+        Self { ctx, asked: field_address!(ctx, bpf_sock_addr, user_ip6) }
     }
 
     #[inline(always)]
     pub(super) fn socket(&self) -> Option<Socket> {
-        let sk = field64!(self.0, bpf_sock_addr, __bindgen_anon_1);
+        let sk = field64!(self.ctx, bpf_sock_addr, __bindgen_anon_1);
         Socket::from_ptr(sk as *mut bpf_sock)
     }
 
     #[inline(always)]
     pub(super) fn is_tcp(&self) -> bool {
-        field32!(self.0, bpf_sock_addr, type_) == SOCK_STREAM
-            && field32!(self.0, bpf_sock_addr, protocol) == u32::from(ip::TCP)
+        field32!(self.ctx, bpf_sock_addr, type_) == SOCK_STREAM
+            && field32!(self.ctx, bpf_sock_addr, protocol) == u32::from(ip::TCP)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_udp(&self) -> bool {
+        field32!(self.ctx, bpf_sock_addr, type_) == SOCK_DGRAM
+            && field32!(self.ctx, bpf_sock_addr, protocol) == u32::from(ip::UDP)
     }
 
     #[inline(always)]
     pub(super) fn netns(&self) -> u64 {
         // SAFETY: the hook's own context.
-        unsafe { bpf_get_netns_cookie(self.0.cast()) }
+        unsafe { bpf_get_netns_cookie(self.ctx.cast()) }
+    }
+
+    /// The context holds it in network order.
+    #[inline(always)]
+    pub(super) fn asked_port(&self) -> u16 {
+        u16::from_be(field32!(self.ctx, bpf_sock_addr, user_port) as u16)
     }
 }
 
@@ -271,6 +382,12 @@ impl Bind {
     pub(super) fn netns(&self) -> u64 {
         // SAFETY: the hook's own context.
         unsafe { bpf_get_netns_cookie(self.0.cast()) }
+    }
+
+    #[inline(always)]
+    pub(super) fn cookie(&self) -> u64 {
+        // SAFETY: the hook's own context.
+        unsafe { bpf_get_socket_cookie(self.0.cast()) }
     }
 }
 
@@ -363,6 +480,7 @@ impl Ops {
             received: field64!(self.0, bpf_sock_ops, bytes_received),
             snd_una: field32!(self.0, bpf_sock_ops, snd_una),
             rcv_nxt: field32!(self.0, bpf_sock_ops, rcv_nxt),
+            srtt: field32!(self.0, bpf_sock_ops, srtt_us),
         }
     }
 
@@ -400,24 +518,14 @@ impl Packet {
     }
 
     #[inline(always)]
-    fn len(&self) -> u32 {
-        field32!(self.0, __sk_buff, len)
+    pub(super) fn cookie(&self) -> u64 {
+        // SAFETY: the hook's own context.
+        unsafe { bpf_get_socket_cookie(self.0.cast()) }
     }
 
-    /// Where the transport header starts.
     #[inline(always)]
-    fn transport_at(&self, protocol: u8) -> Option<u32> {
-        // The shortest header, and not one byte, because a comparison of adjacent addresses is
-        // turned into a form that the verifier does not take for a bounds check.
-        let v4 = self.start::<{ ip::V4_MIN_LEN as usize }>()?;
-        let first = v4[0];
-        if let Some(length) = ip::v4_len(first) {
-            return if v4[ip::V4_PROTOCOL_AT] == protocol { Some(length) } else { None };
-        }
-        let next = self.start::<{ ip::V6_LEN as usize }>()?[6];
-        // Locally sent TCP has no extension headers; a segment that has some is counted as
-        // unreadable, never guessed.
-        if ip::is_v6(first) && next == protocol { Some(ip::V6_LEN) } else { None }
+    pub(super) fn len(&self) -> u32 {
+        field32!(self.0, __sk_buff, len)
     }
 
     /// The first `N` bytes, read in place, if they lie in the packet's linear part.
@@ -453,12 +561,74 @@ impl Packet {
         if self.load(at, &mut header) { Segment::read(&header, at, self.len()) } else { None }
     }
 
-    /// Bytes of UDP payload; a datagram is seen whole here, before it is fragmented and after it
-    /// is put together.
+    /// Where a TCP segment goes, by its header: after address translation.
     #[inline(always)]
-    pub(super) fn datagram_bytes(&self) -> Option<u32> {
-        let at = self.transport_at(ip::UDP)?;
-        self.len().checked_sub(at + 8)
+    pub(super) fn destination(&self) -> Option<(Address, u16)> {
+        let v4 = self.start::<{ ip::V4_MIN_LEN as usize + ip::PORTS_LEN }>()?;
+        if v4[0] == ip::V4_WITHOUT_OPTIONS {
+            return Some((ip::v4_destination(v4), ip::destination_port(v4.last_chunk()?)));
+        }
+        let v6 = self.start::<{ ip::V6_LEN as usize + ip::PORTS_LEN }>()?;
+        if ip::is_v6(v6[0]) {
+            return Some((ip::v6_destination(v6), ip::destination_port(v6.last_chunk()?)));
+        }
+        None
+    }
+
+    /// A UDP datagram's header. It is seen whole here, before it is fragmented and after it is put
+    /// together. One behind IP options is not read, because that would need a variable offset.
+    #[inline(never)]
+    pub(super) fn datagram(&self, is_sent: bool, into: &mut MaybeUninit<Datagram>) -> bool {
+        const V4: u32 = ip::V4_MIN_LEN + ip::UDP_LEN;
+        const V6: u32 = ip::V6_LEN + ip::UDP_LEN;
+        let Some(v4) = self.start::<{ V4 as usize }>() else { return false };
+        if v4[0] == ip::V4_WITHOUT_OPTIONS && v4[ip::V4_PROTOCOL_AT] == ip::UDP {
+            let ends = [ip::v4_source(v4), ip::v4_destination(v4)];
+            return self.read(V4, ends, v4.last_chunk(), is_sent, into);
+        }
+        let Some(v6) = self.start::<{ V6 as usize }>() else { return false };
+        if ip::is_v6(v6[0]) && v6[ip::V6_NEXT_AT] == ip::UDP {
+            let ends = [ip::v6_source(v6), ip::v6_destination(v6)];
+            return self.read(V6, ends, v6.last_chunk(), is_sent, into);
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn read(
+        &self,
+        payload_at: u32,
+        [source, destination]: [Address; 2],
+        header: Option<&[u8; ip::UDP_LEN as usize]>,
+        is_sent: bool,
+        into: &mut MaybeUninit<Datagram>,
+    ) -> bool {
+        let Some([s0, s1, d0, d1, ..]) = header else { return false };
+        let Some(bytes) = self.len().checked_sub(payload_at) else { return false };
+        // Segmentation offload: one header stands for so many datagrams (udp(7), UDP_SEGMENT).
+        let segments = u64::from(field32!(self.0, __sk_buff, gso_segs));
+        let from = u16::from_be_bytes([*s0, *s1]);
+        let to = u16::from_be_bytes([*d0, *d1]);
+        into.write(Datagram {
+            local: if is_sent { source } else { destination },
+            peer: if is_sent { destination } else { source },
+            bytes: bytes.into(),
+            count: if segments == 0 { 1 } else { segments },
+            local_port: if is_sent { from } else { to },
+            peer_port: if is_sent { to } else { from },
+            is_sent,
+            payload_at,
+        });
+        true
+    }
+
+    /// What a conversation over UDP is, by its first datagram.
+    #[inline(always)]
+    pub(super) fn class(&self, datagram: &Datagram) -> Class {
+        let mut window: [u8; HEAD_LEN] = zeros();
+        // What is shorter than the window is shorter than any rule asks for.
+        let whole = datagram.bytes >= HEAD_LEN as u64 && self.load(datagram.payload_at, &mut window);
+        if whole { head::datagram(&window, datagram.bytes as u32) } else { Class::Unknown }
     }
 
     /// What a segment's payload starts with.
@@ -466,7 +636,7 @@ impl Packet {
     pub(super) fn head(&self, segment: &Segment) -> Head {
         let mut window: [u8; HEAD_LEN] = zeros();
         let len = self.load_window(segment, &mut window);
-        head(&window, len)
+        head::head(&window, len)
     }
 
     /// Loads as much of the window as there is payload, in steps of fixed length: the verifier of

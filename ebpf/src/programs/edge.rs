@@ -1,16 +1,17 @@
 //! Adding to edges. Callers hold the socket's lock, so each delta is taken once.
 
+use core::mem::{MaybeUninit, offset_of};
+
 use plainsight_ebpf::abi::{
-    Address,
     counters::Counter,
-    edge::{Class, EdgeCounters, EdgeKey},
+    datagram::Datagrams,
+    edge::{Class, EdgeCounters, EdgeKey, FOLDED, RTT_BUCKETS, rtt_bound},
     event::Close,
-    flow::SocketState,
+    flow::{Flow, SocketState},
 };
-use plainsight_ebpf::wire::ip;
 
 use super::{
-    context::{now_ns, zero},
+    context::{Progress, now_ns},
     emit,
     maps::{self, add, count},
 };
@@ -40,6 +41,11 @@ impl Bytes {
         Self { sent, received }
     }
 
+    #[inline(always)]
+    fn is_none(&self) -> bool {
+        self.sent | self.received == 0
+    }
+
     /// Adds to the edge, or to the overflow if there is none.
     #[inline(always)]
     fn add(self, edge: Option<&'static mut EdgeCounters>) -> Option<&'static mut EdgeCounters> {
@@ -57,46 +63,68 @@ impl Bytes {
 
 /// A connection is established.
 #[inline(always)]
-pub(super) fn open(state: &SocketState, local: &Address) {
+pub(super) fn open(flow: &mut Flow, now: u64) {
     count(Counter::Opened, 1);
-    match entry(&key(state), state, local) {
+    match at(flow, true) {
         Some(edge) => {
             add(&mut edge.opened, 1);
-            edge.last_ns = state.opened_ns;
+            edge.last_ns = now;
         }
-        None => count(Counter::OverflowOpened, 1),
+        None => {
+            flow.overflowed = 1;
+            count(Counter::OverflowOpened, 1);
+        }
     }
 }
 
 /// Adds payload bytes since the last time.
 #[inline(always)]
-pub(super) fn flush(state: &mut SocketState, sent: u64, received: u64) {
+pub(super) fn flush(state: &mut SocketState, sent: u64, received: u64, progress: &Progress) {
     let more = Bytes::since(state, sent, received);
-    if more.sent != 0 || more.received != 0 {
-        more.add(maps::edge(&key(state)));
+    if more.is_none() {
+        return;
+    }
+    if let Some(edge) = more.add(at(&mut state.flow, false)) {
+        sample(edge, progress.srtt);
     }
 }
 
 /// An established connection ended; the same, and its end, with one look-up for both.
 #[inline(always)]
-pub(super) fn close(state: &mut SocketState, sent: u64, received: u64, close: Close) {
+pub(super) fn close(
+    state: &mut SocketState,
+    sent: u64,
+    received: u64,
+    progress: &Progress,
+    close: Close,
+) {
     count(Counter::Closed, 1);
     let more = Bytes::since(state, sent, received);
-    let edge = maps::edge(&key(state));
-    match more.add(edge) {
+    match more.add(at(&mut state.flow, false)) {
         Some(edge) => {
             add(&mut edge.closed, 1);
             add(&mut edge.resets, (close as u8 == Close::Reset as u8).into());
+            sample(edge, progress.srtt);
         }
+        None => count(Counter::OverflowClosed, 1),
+    }
+}
+
+/// A connection ended of which no more is known.
+#[inline(always)]
+pub(super) fn leave(flow: &mut Flow) {
+    count(Counter::Closed, 1);
+    match at(flow, false) {
+        Some(edge) => add(&mut edge.closed, 1),
         None => count(Counter::OverflowClosed, 1),
     }
 }
 
 /// A connect failed.
 #[inline(always)]
-pub(super) fn fail(state: &SocketState, local: &Address, close: Close) {
+pub(super) fn fail(flow: &mut Flow, close: Close) {
     count(Counter::Failed, 1);
-    let Some(edge) = entry(&key(state), state, local) else {
+    let Some(edge) = at(flow, true) else {
         return count(Counter::OverflowFailed, 1);
     };
     // All three, most of them by nothing: choosing one would make the verifier follow an address
@@ -112,74 +140,135 @@ pub(super) fn fail(state: &SocketState, local: &Address, close: Close) {
 
 /// Moves a connection to the edge of another class. Its bytes stay where they were counted.
 #[inline(always)]
-pub(super) fn shift(state: &mut SocketState, class: Class) {
-    // A connection that found no edge when it opened stays without one, or it would be counted
-    // once as overflow and once here.
-    let Some(old) = maps::edge(&key(state)) else { return };
+pub(super) fn shift(flow: &mut Flow, class: Class) {
+    // A connection that found no edge when it opened stays without one.
+    let Some(old) = at(flow, false) else { return };
     add(&mut old.moved, 1);
     count(Counter::Moved, 1);
-    let local = old.local;
-    state.class = class as u8;
-    match entry(&key(state), state, &local) {
+    flow.class = class as u8;
+    match at(flow, true) {
         Some(edge) => add(&mut edge.opened, 1),
-        None => count(Counter::OverflowOpened, 1),
+        None => {
+            flow.overflowed = 1;
+            count(Counter::OverflowOpened, 1);
+        }
     }
 }
 
-/// The key a socket is counted under now.
-#[inline(always)]
-pub(super) fn key(state: &SocketState) -> EdgeKey {
-    EdgeKey {
-        cgroup: state.cgroup,
-        netns: state.netns,
-        peer_cgroup: state.peer_cgroup,
-        peer_netns: state.peer_netns,
-        name: state.name,
-        peer_name: state.peer_name,
-        remote: state.remote,
-        port: state.port,
-        asked_port: state.asked_port,
-        role: state.role,
-        transport: ip::TCP,
-        class: state.class,
-        verdict: 0,
-    }
-}
-
-/// The edge's counters, made if there are none; a refusal is counted by its reason.
+/// Adds what a conversation carried since the last time. `is_new` is for its first datagram.
 #[inline(never)]
-fn entry(key: &EdgeKey, state: &SocketState, local: &Address) -> Option<&'static mut EdgeCounters> {
-    if let Some(edge) = maps::edge(key) {
-        return Some(edge);
+pub(super) fn carry(flow: &mut Flow, more: &Datagrams, is_new: bool) {
+    total(more);
+    let Some(edge) = at(flow, is_new) else { return miss(more) };
+    add(&mut edge.sent_bytes, more.sent_bytes);
+    add(&mut edge.received_bytes, more.received_bytes);
+    add(&mut edge.sent_datagrams, more.sent);
+    add(&mut edge.received_datagrams, more.received);
+    edge.last_ns = now_ns();
+}
+
+/// Counts what there is no conversation for.
+#[inline(always)]
+pub(super) fn overflow(more: &Datagrams) {
+    total(more);
+    miss(more);
+}
+
+#[inline(always)]
+fn total(more: &Datagrams) {
+    count(Counter::SentBytes, more.sent_bytes);
+    count(Counter::ReceivedBytes, more.received_bytes);
+    count(Counter::DatagramsSent, more.sent);
+    count(Counter::DatagramsReceived, more.received);
+}
+
+#[inline(always)]
+fn miss(more: &Datagrams) {
+    count(Counter::OverflowSentBytes, more.sent_bytes);
+    count(Counter::OverflowReceivedBytes, more.received_bytes);
+    count(Counter::OverflowDatagramsSent, more.sent);
+    count(Counter::OverflowDatagramsReceived, more.received);
+}
+
+/// The edge this flow is counted on, made if there is none: the agent takes out edges of a
+/// generation that is over, so a connection may outlive the one it began on. `announce` tells the
+/// agent of a new one.
+#[inline(always)]
+fn at(flow: &mut Flow, announce: bool) -> Option<&'static mut EdgeCounters> {
+    if flow.overflowed != 0 {
+        return None;
     }
-    let now = now_ns();
-    match maps::new_edge(key, &fresh(state, local, now)) {
-        Ok(()) => emit::first_seen(key, state, now),
-        Err(EEXIST) => {}
+    match find(flow) {
+        Some(edge) => Some(edge),
+        None => make(flow, announce),
+    }
+}
+
+/// Apart, so that its key and that of `make` are not on the stack at the same time.
+#[inline(never)]
+fn find(flow: &Flow) -> Option<&'static mut EdgeCounters> {
+    let mut key = MaybeUninit::uninit();
+    maps::edge(flow.write_key(maps::generation(), &mut key))
+}
+
+#[inline(never)]
+fn make(flow: &mut Flow, announce: bool) -> Option<&'static mut EdgeCounters> {
+    let generation = maps::generation();
+    // Only a flow that begins is folded: another has been counted on an edge of its own, in a
+    // generation before, and ends there.
+    let may_fold = announce && flow.flags & FOLDED == 0;
+    if may_fold && maps::is_over_quota(flow.own.cgroup, generation) {
+        count(Counter::Folded, 1);
+        flow.flags |= FOLDED;
+    }
+    let mut key = MaybeUninit::uninit();
+    let key = flow.write_key(generation, &mut key);
+    match maps::edge(key) {
+        Some(edge) => Some(edge),
+        None => insert(flow, key, announce),
+    }
+}
+
+/// Puts a new edge into the map; a refusal is counted by its reason.
+#[inline(never)]
+fn insert(flow: &Flow, key: &EdgeKey, announce: bool) -> Option<&'static mut EdgeCounters> {
+    match maps::new_edge(key) {
+        Ok(()) => {}
+        Err(EEXIST) => return maps::edge(key),
         Err(E2BIG) => count(Counter::EdgesFull, 1),
         Err(EBUSY) => count(Counter::EdgesBusy, 1),
         Err(_) => count(Counter::EdgesOther, 1),
     }
-    maps::edge(key)
+    let edge = maps::edge(key)?;
+    let now = now_ns();
+    edge.local = flow.local;
+    edge.comm = flow.own.comm;
+    edge.tgid = flow.own.tgid;
+    edge.last_ns = now;
+    // Last: the agent takes an edge without a beginning for one that is being made.
+    edge.first_ns = now;
+    if key.flags & FOLDED == 0 {
+        maps::use_quota(key);
+    }
+    if announce {
+        emit::first_seen(key, flow, now);
+    }
+    Some(edge)
 }
 
-#[inline(always)]
-fn fresh(state: &SocketState, local: &Address, now: u64) -> EdgeCounters {
-    EdgeCounters {
-        opened: zero(),
-        moved: zero(),
-        closed: zero(),
-        resets: zero(),
-        sent_bytes: zero(),
-        received_bytes: zero(),
-        refused: zero(),
-        timed_out: zero(),
-        aborted: zero(),
-        first_ns: now,
-        last_ns: now,
-        local: *local,
-        comm: state.comm,
-        tgid: state.tgid,
-        reserved: 0,
+/// Counts a smoothed round-trip time. Each class has an instruction of its own: without CAP_PERFMON
+/// the verifier refuses an address that depends on a value.
+#[inline(never)]
+fn sample(edge: &mut EdgeCounters, srtt: u32) {
+    macro_rules! classes {
+        ($($class:literal)*) => {
+            $(if srtt < rtt_bound($class) {
+                return maps::increment::<{ offset_of!(EdgeCounters, rtt) + 4 * $class }>(edge);
+            })*
+        };
+    }
+    if srtt != 0 {
+        classes!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+        maps::increment::<{ offset_of!(EdgeCounters, rtt) + 4 * (RTT_BUCKETS - 1) }>(edge);
     }
 }

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use super::{
     bind, connect,
     context::{Bind, Connect, Ops, Packet},
-    packet, socket,
+    datagram, packet, socket,
 };
 
 /// Tells the kernel to go on; nothing here denies or drops.
@@ -16,13 +16,25 @@ const ALLOW: i32 = 1;
 
 #[cgroup_sock_addr(connect4)]
 fn connect4(ctx: SockAddrContext) -> i32 {
-    connect::begin(&Connect::new(&ctx));
+    connect::begin(&Connect::v4(&ctx));
     ALLOW
 }
 
 #[cgroup_sock_addr(connect6)]
 fn connect6(ctx: SockAddrContext) -> i32 {
-    connect::begin(&Connect::new(&ctx));
+    connect::begin(&Connect::v6(&ctx));
+    ALLOW
+}
+
+#[cgroup_sock_addr(sendmsg4)]
+fn sendmsg4(ctx: SockAddrContext) -> i32 {
+    datagram::asked(&Connect::v4(&ctx));
+    ALLOW
+}
+
+#[cgroup_sock_addr(sendmsg6)]
+fn sendmsg6(ctx: SockAddrContext) -> i32 {
+    datagram::asked(&Connect::v6(&ctx));
     ALLOW
 }
 

@@ -3,16 +3,19 @@
 use core::{mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE, bpf_map_type},
-    helpers::bpf_sk_storage_get,
+    bindings::{
+        BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE, bpf_map_type,
+    },
+    helpers::{bpf_map_update_elem, bpf_sk_storage_get, bpf_spin_lock, bpf_spin_unlock},
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use plainsight_ebpf::abi::{
     config::{Config, FILTER_SLOTS, Filter},
     counters::Counter,
-    edge::{EdgeCounters, EdgeKey},
-    flow::{Pair, SocketState},
+    datagram::{ConversationKey, DatagramState, Datagrams},
+    edge::{EdgeCounters, EdgeKey, QuotaKey},
+    flow::{Flow, PAIR_SLOTS, Pair, PairSlot, SocketState},
 };
 
 use super::context::{Socket, zero};
@@ -28,6 +31,9 @@ struct SocketStorage<T, const FLAGS: usize> {
     map_flags: *const [i32; FLAGS],
 }
 
+/// BPF_F_NO_PREALLOC, which this map type demands.
+const NO_PREALLOC: usize = 1;
+
 /// BPF_F_NO_PREALLOC, which this map type demands, and BPF_F_CLONE, which hands a listener's
 /// identity to each socket it accepts.
 const NO_PREALLOC_AND_CLONE: usize = 1 | 512;
@@ -38,14 +44,45 @@ unsafe impl<T, const FLAGS: usize> Sync for SocketStorage<T, FLAGS> {}
 #[btf_map]
 static SOCKETS: SocketStorage<SocketState, NO_PREALLOC_AND_CLONE> = SocketStorage::new();
 
+/// Not cloned: each UDP socket has conversations of its own.
+#[btf_map]
+static DATAGRAMS: SocketStorage<DatagramState, NO_PREALLOC> = SocketStorage::new();
+
 /// A plain hash: an LRU loses entries without an error.
 #[map]
 static EDGES: HashMap<EdgeKey, EdgeCounters> = HashMap::with_max_entries(131_072, 0);
 
-/// An LRU, because an entry is needed only until the server's end of a local connection is
-/// established, microseconds later; those of connections that leave the host just age.
+/// What an edge starts with. It lies in a map because it is too large for the stack.
 #[map]
-static PAIRS: LruHashMap<u64, Pair> = LruHashMap::with_max_entries(16_384, 0);
+static BLANK: Array<EdgeCounters> = Array::with_max_entries(1, 0);
+
+/// What a conversation starts with, likewise.
+#[map]
+static BLANK_FLOW: Array<Flow> = Array::with_max_entries(1, 0);
+
+/// How many edges each cgroup has in a generation.
+#[map]
+static QUOTAS: HashMap<QuotaKey, u64> = HashMap::with_max_entries(16_384, 0);
+
+/// Cgroups whose every process is the same workload, as far as the agent knows.
+#[map]
+static LEAVES: HashMap<u64, u64> = HashMap::with_max_entries(16_384, 0);
+
+/// Where a client's identity waits for the server's end of a local connection to be established,
+/// microseconds later. A plain array, because it is written for each connection: an entry is lost
+/// when another comes to its place within that time, and then the two halves stay apart.
+#[map]
+static PAIRS: Array<PairSlot> = Array::with_max_entries(PAIR_SLOTS, 0);
+
+/// Conversations of UDP sockets with many peers. An LRU, because nothing says that one is over:
+/// which of its ends began it is forgotten last for those that go on.
+#[map]
+static CONVERSATIONS: LruHashMap<ConversationKey, Flow> = LruHashMap::with_max_entries(32_768, 0);
+
+/// Connections that were there before the programs, by the socket's cookie. Memory is taken only
+/// for those there are.
+#[map]
+static OLDER: HashMap<u64, SocketState> = HashMap::with_max_entries(131_072, BPF_F_NO_PREALLOC);
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -73,14 +110,29 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     }
 
     #[inline(always)]
-    fn get(&self, socket: Socket, flags: u64) -> Option<&'static mut T> {
+    fn get(&self, socket: Socket) -> Option<&'static mut T> {
+        self.call(socket, ptr::null_mut(), 0)
+    }
+
+    /// The same, made from `start` (zeros if null) if missing; a refusal is counted.
+    #[inline(always)]
+    fn get_or_new(&self, socket: Socket, start: *mut T) -> Option<&'static mut T> {
+        let state = self.call(socket, start, BPF_SK_STORAGE_GET_F_CREATE.into());
+        if state.is_none() {
+            count(Counter::StorageFull, 1);
+        }
+        state
+    }
+
+    #[inline(always)]
+    fn call(&self, socket: Socket, start: *mut T, flags: u64) -> Option<&'static mut T> {
         // SAFETY: the helper checks the socket and answers with storage of this map's value type,
-        // or null. SocketState says which run may write which field.
+        // or null. The value's type says which run may write which field.
         unsafe {
             bpf_sk_storage_get(
                 ptr::from_ref(self).cast_mut().cast(),
                 socket.as_ptr(),
-                ptr::null_mut(),
+                start.cast(),
                 flags,
             )
             .cast::<T>()
@@ -89,20 +141,95 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     }
 }
 
-/// What is remembered about this socket.
+/// What is remembered about this TCP socket.
 #[inline(always)]
 pub(super) fn socket(socket: Socket) -> Option<&'static mut SocketState> {
-    SOCKETS.get(socket, 0)
+    SOCKETS.get(socket)
 }
 
-/// The same, made if missing; a refusal is counted.
+/// The same, made if missing.
 #[inline(always)]
 pub(super) fn socket_or_new(socket: Socket) -> Option<&'static mut SocketState> {
-    let state = SOCKETS.get(socket, BPF_SK_STORAGE_GET_F_CREATE.into());
-    if state.is_none() {
-        count(Counter::StorageFull, 1);
+    SOCKETS.get_or_new(socket, ptr::null_mut())
+}
+
+/// The same, made as given.
+#[inline(always)]
+pub(super) fn socket_from(
+    socket: Socket,
+    start: &mut SocketState,
+) -> Option<&'static mut SocketState> {
+    SOCKETS.get_or_new(socket, start)
+}
+
+/// What is remembered about this UDP socket.
+#[inline(always)]
+pub(super) fn datagrams(socket: Socket) -> Option<&'static mut DatagramState> {
+    DATAGRAMS.get(socket)
+}
+
+/// The same, made if missing.
+#[inline(always)]
+pub(super) fn datagrams_or_new(socket: Socket) -> Option<&'static mut DatagramState> {
+    DATAGRAMS.get_or_new(socket, ptr::null_mut())
+}
+
+/// What a UDP socket's first conversation carried since the last time. The lock makes sure that
+/// nobody else takes the same.
+#[inline(always)]
+pub(super) fn uncounted(state: &mut DatagramState) -> Datagrams {
+    let lock = ptr::from_mut(&mut state.lock).cast();
+    // SAFETY: the lock lies in this map's value, where the verifier expects it, and nothing is
+    // called while it is held.
+    unsafe { bpf_spin_lock(lock) };
+    let (totals, counted) = (state.totals, state.counted);
+    state.counted = totals;
+    // SAFETY: as above.
+    unsafe { bpf_spin_unlock(lock) };
+    Datagrams {
+        sent_bytes: totals.sent_bytes - counted.sent_bytes,
+        received_bytes: totals.received_bytes - counted.received_bytes,
+        sent: totals.sent - counted.sent,
+        received: totals.received - counted.received,
     }
-    state
+}
+
+/// A conversation of a socket with many peers.
+#[inline(always)]
+pub(super) fn conversation(key: &ConversationKey) -> Option<&'static mut Flow> {
+    // SAFETY: an entry that is evicted while it is used is reused for another conversation; what
+    // is read of it then is of that one, and counts stay on an edge that exists.
+    CONVERSATIONS.get_ptr_mut(key).and_then(|flow| unsafe { flow.as_mut() })
+}
+
+/// Remembers one; a refusal is counted. It starts blank, and two CPUs that both begin it write the
+/// same into it.
+#[inline(always)]
+pub(super) fn new_conversation(key: &ConversationKey) -> Option<&'static mut Flow> {
+    let blank = BLANK_FLOW.get(0)?;
+    if CONVERSATIONS.insert(key, blank, BPF_NOEXIST.into()).is_err_and(|error| error != EEXIST) {
+        count(Counter::ConversationsRefused, 1);
+    }
+    conversation(key)
+}
+
+/// A connection that was there before the programs.
+#[inline(always)]
+pub(super) fn older(cookie: u64) -> Option<&'static mut SocketState> {
+    // SAFETY: only the run that takes the connection over, and then the agent, delete it.
+    OLDER.get_ptr_mut(&cookie).and_then(|state| unsafe { state.as_mut() })
+}
+
+/// It is no longer waiting.
+#[inline(always)]
+pub(super) fn forget_older(cookie: u64) {
+    let _gone = OLDER.remove(&cookie);
+}
+
+/// Whether every process of this cgroup is the same workload.
+#[inline(always)]
+pub(super) fn is_leaf(cgroup: u64) -> bool {
+    LEAVES.get_ptr(&cgroup).is_some()
 }
 
 /// Forgets everything about a socket.
@@ -117,38 +244,103 @@ pub(super) fn reset(state: &mut SocketState) {
 /// The counters of an edge, if it has any.
 #[inline(always)]
 pub(super) fn edge(key: &EdgeKey) -> Option<&'static mut EdgeCounters> {
-    // SAFETY: elements are never deleted while programs are attached, so the memory stays this
-    // edge's; its counters are changed by atomic additions only.
+    // SAFETY: an edge is deleted only when its generation is over and no program can know it any
+    // more, so the memory stays this edge's; its counters are changed by atomic additions only.
     EDGES.get_ptr_mut(key).and_then(|counters| unsafe { counters.as_mut() })
 }
 
 /// Makes an edge; `Err` is the kernel's error number, `-EEXIST` if another CPU was first.
 #[inline(always)]
-pub(super) fn new_edge(key: &EdgeKey, counters: &EdgeCounters) -> Result<(), i32> {
-    EDGES.insert(key, counters, BPF_NOEXIST.into())
+pub(super) fn new_edge(key: &EdgeKey) -> Result<(), i32> {
+    let Some(blank) = BLANK.get_ptr(0) else { return Err(0) };
+    // SAFETY: key and value are of the map's types and sizes; the helper copies both.
+    let result = unsafe {
+        bpf_map_update_elem(
+            ptr::from_ref(&EDGES).cast_mut().cast(),
+            ptr::from_ref(key).cast(),
+            blank.cast(),
+            BPF_NOEXIST.into(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(result as i32) }
+}
+
+/// Whether a cgroup has as many edges as it may have.
+#[inline(always)]
+pub(super) fn is_over_quota(cgroup: u64, generation: u16) -> bool {
+    let quota = CONFIG.get(0).map_or(0, |config| config.quota);
+    if quota == 0 {
+        return false;
+    }
+    // SAFETY: the value is copied at once.
+    let used = unsafe { QUOTAS.get(QuotaKey::new(cgroup, generation)) }.copied();
+    used.is_some_and(|used| used >= quota.into())
+}
+
+/// Counts an edge for its cgroup.
+#[inline(always)]
+pub(super) fn use_quota(key: &EdgeKey) {
+    let key = QuotaKey::new(key.cgroup, key.generation);
+    if let Some(used) = QUOTAS.get_ptr_mut(&key) {
+        // SAFETY: deleted only when the generation is over, as the edges are.
+        return add(unsafe { &mut *used }, 1);
+    }
+    // Two CPUs may both find none: then one edge is not counted, which loosens a bound by one.
+    if QUOTAS.insert(&key, 1, BPF_NOEXIST.into()).is_err_and(|error| error != EEXIST) {
+        count(Counter::QuotasFull, 1);
+    }
 }
 
 /// Leaves a client's identity for the server's end.
 #[inline(always)]
 pub(super) fn leave_pair(id: u64, pair: &Pair) {
-    // A refused update costs a joined edge, never a count, and shows in Counter::Paired.
-    let _refused = PAIRS.insert(id, pair, 0);
+    if let Some(slot) = pair_slot(id) {
+        slot.pair = *pair;
+        slot.seal = pair.seal(id);
+    }
 }
 
 /// Takes what the client's end left, if there is one on this host.
 #[inline(always)]
 pub(super) fn take_pair(id: u64) -> Option<Pair> {
-    // SAFETY: the value is copied at once. An entry that an eviction reuses meanwhile would be
-    // torn only if 16,384 handshakes ran between the two loads.
-    let pair = unsafe { PAIRS.get(id) }.copied()?;
-    let _gone = PAIRS.remove(id);
+    let slot = pair_slot(id)?;
+    let (seal, pair) = (slot.seal, slot.pair);
+    if seal != pair.seal(id) {
+        return None;
+    }
+    slot.seal = 0;
     Some(pair)
 }
 
-/// What the agent says at the moment.
 #[inline(always)]
-pub(super) fn config() -> Config {
-    CONFIG.get(0).copied().unwrap_or_default()
+fn pair_slot(id: u64) -> Option<&'static mut PairSlot> {
+    let place = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & (PAIR_SLOTS - 1);
+    // SAFETY: a live element; what two runs may do to each other there, the seal shows.
+    PAIRS.get_ptr_mut(place).and_then(|slot| unsafe { slot.as_mut() })
+}
+
+/// What the agent counts its scans by.
+#[inline(always)]
+pub(super) fn epoch() -> u32 {
+    CONFIG.get(0).map_or(0, |config| config.epoch)
+}
+
+/// One bit for each filter in force.
+#[inline(always)]
+pub(super) fn filters() -> u32 {
+    CONFIG.get(0).map_or(0, |config| config.filters)
+}
+
+/// What edges are counted under now.
+#[inline(always)]
+pub(super) fn generation() -> u16 {
+    CONFIG.get(0).map_or(0, |config| config.generation as u16)
+}
+
+/// Whether connections without a state are taken over.
+#[inline(always)]
+pub(super) fn adopts() -> bool {
+    CONFIG.get(0).is_some_and(|config| config.adopts != 0)
 }
 
 /// One slot of the record filters.
@@ -165,6 +357,9 @@ pub(super) fn emit<T: 'static>(write: impl FnOnce(&mut MaybeUninit<T>), wake: bo
     room.submit(if wake { 0 } else { BPF_RB_NO_WAKEUP.into() });
     true
 }
+
+/// An element is there already.
+const EEXIST: i32 = -17;
 
 /// Adds to a per-CPU total.
 #[inline(always)]
@@ -184,6 +379,22 @@ pub(super) fn add(total: &mut u64, amount: u64) {
             "lock *(u64 *)({total} + 0) += {amount}",
             total = in(reg) ptr::from_mut(total),
             amount = in(reg) amount,
+            options(nostack),
+        );
+    }
+}
+
+/// The same by one, for the 32 bits that stand at this offset in an edge.
+#[inline(always)]
+pub(super) fn increment<const OFFSET: usize>(edge: &mut EdgeCounters) {
+    const { assert!(OFFSET + size_of::<u32>() <= size_of::<EdgeCounters>()) };
+    // SAFETY: the offset lies inside the edge; core has no atomics for this target.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u32 *)({edge} + {offset}) += {amount}",
+            edge = in(reg) ptr::from_mut(edge),
+            offset = const OFFSET,
+            amount = in(reg) 1_u64,
             options(nostack),
         );
     }

@@ -3,11 +3,13 @@
 mod bind;
 mod connect;
 mod context;
+mod datagram;
 mod edge;
 mod emit;
 mod filter;
 mod hooks;
 mod identity;
+mod late;
 mod maps;
 mod packet;
 mod socket;

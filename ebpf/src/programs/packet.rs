@@ -1,6 +1,6 @@
 //! Every packet: first payloads, FINs, and the flush that an epoch asks for.
 //!
-//! A classified connection whose counts are fresh costs one storage look-up and one byte read.
+//! A classified connection whose counts are fresh costs one storage look-up and a few byte reads.
 //! Egress holds the socket's lock; ingress does not, so it only notes what it saw.
 
 use plainsight_ebpf::{
@@ -17,7 +17,7 @@ use plainsight_ebpf::{
 
 use super::{
     context::{Packet, Socket, loaded},
-    edge, identity,
+    datagram, edge, identity, late,
     maps::{self, count},
     socket,
 };
@@ -25,19 +25,22 @@ use super::{
 /// Flags that end a connection, or one direction of it.
 const ENDS: u8 = FIN | RST;
 
+/// Longest packet without payload: an IPv6 header and the longest TCP header. A reset carries none.
+const BARE: u32 = 100;
+
 /// A packet arrives.
 #[inline(always)]
 pub(super) fn ingress(packet: &Packet) {
     let Some(socket) = packet.socket() else { return };
     if socket.is_tcp() {
-        let Some(state) = known(socket) else { return };
+        let Some(state) = known(packet, socket) else { return };
         if state.phase == Phase::Open as u8 {
             arrived(packet, socket, state);
         } else if state.phase == Phase::Connecting as u8 {
             answered(packet, socket, state);
         }
     } else if socket.is_udp() {
-        datagram(packet, Counter::DatagramsReceived, Counter::DatagramReceivedBytes);
+        datagram::carried(packet, socket, false);
     }
 }
 
@@ -46,39 +49,47 @@ pub(super) fn ingress(packet: &Packet) {
 pub(super) fn egress(packet: &Packet) {
     let Some(socket) = packet.socket() else { return };
     if socket.is_tcp() {
-        let Some(state) = known(socket) else { return };
+        let Some(state) = known(packet, socket) else { return };
         if state.phase == Phase::Open as u8 {
             leaving(packet, socket, state);
-        } else if state.phase == Phase::Connecting as u8 && state.verified == 0 {
-            identity::verify(state, socket);
+        } else if state.phase == Phase::Connecting as u8 {
+            departing(packet, socket, state);
+        } else if late::is_late(state) {
+            note_sent(packet, socket, state);
+            flush(socket, state);
         }
     } else if socket.is_udp() {
-        datagram(packet, Counter::DatagramsSent, Counter::DatagramSentBytes);
+        datagram::carried(packet, socket, true);
     }
 }
 
 /// The socket's state. A listener gets its cgroup at its first packet, whether or not it was bound
 /// while the programs were attached, so every socket it accepts inherits it.
 #[inline(always)]
-fn known(socket: Socket) -> Option<&'static mut SocketState> {
+fn known(packet: &Packet, socket: Socket) -> Option<&'static mut SocketState> {
     if let Some(state) = maps::socket(socket) {
-        if state.phase == Phase::Identity as u8 && state.verified == 0 {
-            identity::verify(state, socket);
+        if state.phase == Phase::Identity as u8 && state.flow.verified == 0 {
+            identity::verify(&mut state.flow, socket);
         }
         return Some(state);
     }
     if socket.is_listening() {
-        identity::verify(maps::socket_or_new(socket)?, socket);
-    } else {
-        count(Counter::SegmentsOlder, 1);
+        identity::verify(&mut maps::socket_or_new(socket)?.flow, socket);
+        return None;
     }
-    None
+    late::adopt(packet, socket)
 }
 
 /// Ingress of an open connection.
 #[inline(always)]
 fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let Some(segment) = packet.segment() else { return count(Counter::SegmentsUnreadable, 1) };
+    // Of a segment with payload nothing is of interest once the first was seen, but a FIN; and one
+    // that comes before our own shows in the change of state that it brings about.
+    let is_seen = state.head_in != Head::None as u8 && !late::is_late(state);
+    if is_seen && packet.len() > BARE && socket.is_carrying() {
+        return;
+    }
+    let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
     let first_payload = state.head_in == Head::None as u8 && segment.payload > 0;
     if !first_payload && segment.flags & ENDS == 0 {
         return;
@@ -107,7 +118,7 @@ fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
 /// section 3.10.7.3).
 #[inline(always)]
 fn answered(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let Some(segment) = packet.segment() else { return count(Counter::SegmentsUnreadable, 1) };
+    let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
     let Some(tcp) = socket.tcp() else { return };
     let progress = tcp.progress();
     // On loopback the answer is here before the sender has advanced snd_nxt.
@@ -118,32 +129,48 @@ fn answered(packet: &Packet, socket: Socket, state: &mut SocketState) {
     }
 }
 
+/// Egress of the SYN: who sends it is known for sure now, and where it really goes.
+#[inline(always)]
+fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) {
+    let flow = &mut state.flow;
+    if flow.verified == 0 {
+        identity::verify(flow, socket);
+    }
+    let Some((address, port)) = packet.destination() else { return };
+    if address != flow.remote || port != flow.port {
+        flow.reached = address;
+        flow.reached_port = port;
+    }
+}
+
 /// Egress of an open connection.
 #[inline(always)]
 fn leaving(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let Some(segment) = packet.segment() else { return count(Counter::SegmentsUnreadable, 1) };
-    let epoch = maps::config().epoch;
-    if state.settled != 0 && state.epoch == epoch && segment.flags & ENDS == 0 {
+    let epoch = maps::epoch();
+    let is_carrying = socket.is_carrying();
+    // The state changes before the FIN is sent, so no FIN leaves here.
+    if state.settled != 0 && state.epoch == epoch && is_carrying {
         return;
     }
-    note_sent(packet, socket, &segment, state);
+    note_sent(packet, socket, state);
     let due = state.epoch != epoch;
     classify(state, due);
-    if due {
+    if due || (late::is_late(state) && !is_carrying) {
         state.epoch = epoch;
         flush(socket, state);
     }
 }
 
 #[inline(always)]
-fn note_sent(packet: &Packet, socket: Socket, segment: &Segment, state: &mut SocketState) {
+fn note_sent(packet: &Packet, socket: Socket, state: &mut SocketState) {
+    let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
     if segment.flags & FIN != 0 {
         state.fin_out = segment.end();
         state.fin_out_seen = 1;
     }
     if segment.payload > 0 && state.head_out == Head::None as u8 {
-        let first = starts_stream(socket, segment);
-        state.head_out = if first { packet.head(segment) } else { Head::Missed } as u8;
+        let first = starts_stream(socket, &segment);
+        state.head_out = if first { packet.head(&segment) } else { Head::Missed } as u8;
     }
 }
 
@@ -159,8 +186,9 @@ fn starts_stream(socket: Socket, segment: &Segment) -> bool {
 #[inline(always)]
 fn flush(socket: Socket, state: &mut SocketState) {
     let Some(tcp) = socket.tcp() else { return };
-    let (sent, received) = socket::payload(state, &tcp.progress());
-    edge::flush(state, sent, received);
+    let progress = tcp.progress();
+    let (sent, received) = socket::payload(state, &progress);
+    edge::flush(state, sent, received, &progress);
 }
 
 /// Moves a connection to the edge of what its first payloads show. `now` asks for the best answer
@@ -171,23 +199,12 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
         return;
     }
     let (sent, received) = (loaded(state.head_out), loaded(state.head_in));
-    let is_client = state.role == Role::Client as u8;
+    let is_client = state.flow.role == Role::Client as u8;
     let (client, server) = if is_client { (sent, received) } else { (received, sent) };
     let settled = head::is_settled(client, server);
     let class = head::class(client, server);
-    if (settled || now) && class as u8 != state.class {
-        edge::shift(state, class);
+    if (settled || now) && class as u8 != state.flow.class {
+        edge::shift(&mut state.flow, class);
     }
     state.settled = settled.into();
-}
-
-#[inline(always)]
-fn datagram(packet: &Packet, datagrams: Counter, bytes: Counter) {
-    match packet.datagram_bytes() {
-        Some(payload) => {
-            count(datagrams, 1);
-            count(bytes, payload.into());
-        }
-        None => count(Counter::SegmentsUnreadable, 1),
-    }
 }

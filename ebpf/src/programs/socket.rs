@@ -6,16 +6,20 @@ use aya_ebpf::bindings::{
     BPF_TCP_CLOSING, BPF_TCP_ESTABLISHED, BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2, BPF_TCP_LAST_ACK,
     BPF_TCP_TIME_WAIT,
 };
-use plainsight_ebpf::abi::{
-    counters::Counter,
-    edge::{Class, Role},
-    event::Close,
-    flow::{Pair, Phase, SocketState},
+use plainsight_ebpf::{
+    abi::{
+        Address, MAPPED,
+        counters::Counter,
+        edge::{Class, Role},
+        event::Close,
+        flow::{Phase, SocketState},
+    },
+    wire::ip,
 };
 
 use super::{
     context::{Ops, Progress, now_ns},
-    edge, emit,
+    edge, emit, late,
     maps::{self, count},
     packet,
 };
@@ -36,12 +40,25 @@ pub(super) fn event(ops: &Ops) {
 #[inline(always)]
 fn connecting(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket_or_new) else { return };
-    state.role = Role::Client as u8;
     state.phase = Phase::Connecting as u8;
     state.opened_ns = now_ns();
-    state.remote = ops.remote();
-    state.port = ops.remote_port();
+    let flow = &mut state.flow;
+    flow.role = Role::Client as u8;
+    flow.transport = ip::TCP;
+    flow.local = ops.local();
+    // Linux takes the unspecified address for one of its own. Without a port `connect` was not
+    // seen, only the SYN that is about to leave.
+    if is_unspecified(&flow.remote) || flow.port == 0 {
+        flow.remote = ops.remote();
+        flow.port = ops.remote_port();
+    }
     request_callbacks(ops);
+}
+
+#[inline(always)]
+fn is_unspecified(address: &Address) -> bool {
+    let [a, b, c, d] = *address;
+    a | b | d == 0 && (c == 0 || c == MAPPED)
 }
 
 /// The client's end is established. Without a state its SYN left before the programs were here,
@@ -49,20 +66,10 @@ fn connecting(ops: &Ops) {
 #[inline(always)]
 fn active(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket) else { return };
-    state.role = Role::Client as u8;
-    state.remote = ops.remote();
-    state.port = ops.remote_port();
     request_callbacks(ops);
-    let pair = Pair {
-        cgroup: state.cgroup,
-        netns: state.netns,
-        asked: state.remote,
-        name: state.name,
-        asked_port: state.port,
-        reserved: 0,
-    };
     let progress = ops.progress();
-    maps::leave_pair(pair_id(progress.snd_una, progress.rcv_nxt), &pair);
+    let id = pair_id(progress.snd_una, progress.rcv_nxt);
+    maps::leave_pair(id, &state.flow.as_peer());
     opened(ops, state);
 }
 
@@ -73,13 +80,15 @@ fn passive(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket) else { return };
     // Both ends may have sent a SYN (RFC 9293, section 3.5): then it stays the client it was.
     if state.phase != Phase::Connecting as u8 {
-        state.role = Role::Server as u8;
-        state.remote = ops.remote();
-        state.port = ops.local_port();
+        state.flow.role = Role::Server as u8;
+        state.flow.transport = ip::TCP;
+        state.flow.remote = ops.remote();
+        state.flow.port = ops.local_port();
     }
     request_callbacks(ops);
     if let Some(pair) = maps::take_pair(pair_id(ops.progress().rcv_nxt, ops.snd_nxt())) {
-        paired(state, &pair);
+        count(Counter::Paired, 1);
+        state.flow.pair(&pair);
     }
     opened(ops, state);
 }
@@ -92,22 +101,13 @@ fn pair_id(client_next: u32, server_next: u32) -> u64 {
 }
 
 #[inline(always)]
-fn paired(state: &mut SocketState, pair: &Pair) {
-    count(Counter::Paired, 1);
-    state.peer_cgroup = pair.cgroup;
-    state.peer_netns = pair.netns;
-    state.peer_name = pair.name;
-    state.remote = pair.asked;
-    state.asked_port = pair.asked_port;
-}
-
-#[inline(always)]
 fn opened(ops: &Ops, state: &mut SocketState) {
     state.phase = Phase::Open as u8;
-    state.class = Class::Pending as u8;
     state.opened_ns = now_ns();
-    state.epoch = maps::config().epoch;
-    edge::open(state, &ops.local());
+    state.epoch = maps::epoch();
+    state.flow.class = Class::Pending as u8;
+    state.flow.local = ops.local();
+    edge::open(&mut state.flow, state.opened_ns);
 }
 
 /// The kernel's flags are replaced as a whole, so a refusal would lose the end of the connection.
@@ -138,21 +138,22 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
     state.phase = Phase::Ended as u8;
     if phase == Phase::Connecting as u8 {
         // No SYN was sent: no port was free, or there is no route.
-        if state.port == 0 {
+        if state.flow.verified == 0 {
             return;
         }
         let close = failure(ops, state);
-        edge::fail(state, &ops.local(), close);
+        edge::fail(&mut state.flow, close);
         emit::connection(ops, state, close);
     } else if phase == Phase::Open as u8 {
         let close = closing(ops, state, old);
         packet::classify(state, true);
-        let (sent, received) = payload(state, &ops.progress());
+        let progress = ops.progress();
+        let (sent, received) = payload(state, &progress);
         // All payload came where no one looked: with the segment that completed the handshake.
-        if state.class == Class::Pending as u8 && (sent != 0 || received != 0) {
-            edge::shift(state, Class::Unknown);
+        if state.flow.class == Class::Pending as u8 && (sent != 0 || received != 0) {
+            edge::shift(&mut state.flow, Class::Unknown);
         }
-        edge::close(state, sent, received, close);
+        edge::close(state, sent, received, &progress, close);
         emit::connection(ops, state, close);
     }
 }
@@ -186,16 +187,17 @@ fn closing(ops: &Ops, state: &SocketState, old: u32) -> Close {
 }
 
 /// Payload bytes sent and acknowledged, and received in order: the kernel's counts without the
-/// SYN, which only the client's count has, and without the FINs that were counted.
+/// SYN, which only the client's count has, and without the FINs that were counted. Of a connection
+/// that joined late, since then.
 #[inline(always)]
 pub(super) fn payload(state: &SocketState, progress: &Progress) -> (u64, u64) {
-    let syn = u64::from(state.role == Role::Client as u8);
+    let syn = u64::from(state.flow.role == Role::Client as u8 && !late::is_late(state));
     let fin_out =
         state.fin_acked != 0 || (state.fin_out_seen != 0 && progress.snd_una == state.fin_out);
     let fin_in =
         state.fin_received != 0 || (state.fin_in_seen != 0 && progress.rcv_nxt == state.fin_in);
     (
-        progress.acked.saturating_sub(syn + u64::from(fin_out)),
-        progress.received.saturating_sub(u64::from(fin_in)),
+        progress.acked.saturating_sub(syn + u64::from(fin_out) + state.joined_acked),
+        progress.received.saturating_sub(u64::from(fin_in) + state.joined_received),
     )
 }

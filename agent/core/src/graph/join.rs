@@ -1,18 +1,20 @@
 //! Which halves belong together, and to whom the numbers of a client go.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::mem;
+use core::net::{IpAddr, Ipv6Addr};
 
 use plainsight_ebpf::abi::Address;
-use plainsight_ebpf::abi::edge::EdgeKey;
+use plainsight_ebpf::abi::edge::{FOLDED, LATE};
 
 use super::nodes::{End, Node, Nodes};
 use super::tally::Classes;
 use super::{Hop, Place, Scope};
 use crate::flow::{self, Endpoint, Half, Reporter};
 use crate::protocol::Transport;
+use crate::record::Reached;
 
 /// What both halves of a local connection know of it, and what is as good where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +22,8 @@ struct Meeting {
     client: End,
     asked: Asked,
     transport: u8,
+    /// Older than the programs. What is older stays apart from what came since.
+    late: bool,
 }
 
 /// What a client asked for.
@@ -29,6 +33,8 @@ enum Asked {
     Address(Address, u16),
     /// Not known. This is who answered, at this port.
     Server(Endpoint, u16),
+    /// Not known any more: it was folded.
+    Folded,
 }
 
 /// Who was seen at a meeting. Servers that are one workload at one port are one.
@@ -45,6 +51,10 @@ struct Seen {
     /// A server whose own address and port are not those that its client asked for: what the
     /// client asked for may stand for others too, on other hosts.
     is_translated: bool,
+    /// Where the packets went, as far as that is not what was asked for.
+    reached: BTreeSet<Reached>,
+    /// Of the keys, all together.
+    flags: u8,
     classes: Classes,
 }
 
@@ -60,7 +70,12 @@ struct Part {
 impl Meeting {
     fn new(half: &Half) -> Self {
         let key = &half.key;
+        let is_folded = key.flags & FOLDED != 0;
         let (client, asked) = match (half.reporter(), half.peer()) {
+            (Reporter::Client, _) if is_folded => (End::Local(half.own()), Asked::Folded),
+            (Reporter::Server, _) if is_folded => {
+                (End::Folded, Asked::Server(half.own(), key.port))
+            }
             (Reporter::Client, _) => (End::Local(half.own()), Asked::Address(key.remote, key.port)),
             (Reporter::Server, Some(client)) => {
                 (End::Local(client), Asked::Address(key.remote, key.asked_port))
@@ -69,14 +84,34 @@ impl Meeting {
                 (End::Remote(flow::ip(&key.remote)), Asked::Server(half.own(), key.port))
             }
         };
-        Self { client, asked, transport: key.transport }
+        Self { client, asked, transport: key.transport, late: key.flags & LATE != 0 }
+    }
+
+    /// Where a half belongs, given where the clients over UDP are.
+    ///
+    /// A server's UDP socket may be older than the programs while its client's is not, and the
+    /// other way round. It is the client's that says whether the conversation is.
+    fn among(half: &Half, clients: &BTreeSet<Self>) -> Self {
+        let own = Self::new(half);
+        if !is_udp(half) || half.reporter() == Reporter::Client || half.peer().is_none() {
+            return own;
+        }
+        let meetings = [false, true].map(|late| Self { late, ..own });
+        meetings.into_iter().find(|meeting| clients.contains(meeting)).unwrap_or(own)
     }
 }
 
 // === impl Place ===
 
 impl Place {
+    /// Of a folded edge, which may go as far as can be.
+    const ANYWHERE: Self =
+        Self { scope: Scope::Outside, ip: Reverse(IpAddr::V6(Ipv6Addr::UNSPECIFIED)) };
+
     fn new(half: &Half) -> Self {
+        if half.key.flags & FOLDED != 0 {
+            return Self::ANYWHERE;
+        }
         let (local, remote) = (flow::ip(&half.counters.local), flow::ip(&half.key.remote));
         let scope = Scope::between(local, remote);
         match (half.reporter(), half.peer()) {
@@ -125,13 +160,16 @@ impl Group {
             (server, seen, own)
         };
         let mut shares: Vec<_> = servers.map(share).collect();
+        let answered: BTreeSet<_> = shares.iter().flat_map(|(_, seen, _)| &seen.reached).collect();
+        client.reached.retain(|reached| !answered.contains(reached));
         // Only when each server has what is surely its own: the halves of a connection may differ
         // in class for a moment, or for good where one of them missed the first payload.
         for (_, seen, own) in &mut shares {
             client.classes.take_of_any(&seen.classes, own);
         }
         let part = |(server, seen, classes): (Node, Seen, Classes)| {
-            let seen = Seen { place: client.place.on_host(), classes, ..seen };
+            let (place, flags) = (client.place.on_host(), client.flags | seen.flags);
+            let seen = Seen { place, flags, classes, ..seen };
             Part { server, seen, reporters: &[Reporter::Client, Reporter::Server] }
         };
         let mut parts = shares.into_iter().map(part).collect();
@@ -144,14 +182,33 @@ impl Group {
 
 impl Seen {
     fn new(half: &Half) -> Self {
-        let (place, port) = (Place::new(half), half.key.port);
-        Self { place, port, is_translated: false, classes: Classes::default() }
+        Self {
+            place: Place::new(half),
+            port: half.key.port,
+            is_translated: false,
+            reached: BTreeSet::new(),
+            flags: 0,
+            classes: Classes::default(),
+        }
     }
 
     fn add(&mut self, half: &Half) {
+        let reached = Reached::new(&half.key, &half.counters.local);
         self.place = self.place.max(Place::new(half));
-        self.is_translated |= is_translated(half);
+        self.is_translated |= half.reporter() == Reporter::Server && reached.is_some();
+        self.reached.extend(reached);
+        self.flags |= half.key.flags;
         self.classes.add(half);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.reached.extend(other.reached);
+        self.classes.merge(other.classes);
+    }
+
+    /// Who is there if nobody on this host is.
+    fn elsewhere(&self) -> End {
+        if self.flags & FOLDED != 0 { End::Folded } else { End::Remote(self.place.ip.0) }
     }
 }
 
@@ -160,31 +217,31 @@ impl Seen {
 pub(super) fn hops(halves: &[Half], nodes: &mut Nodes<'_>) -> Vec<Hop> {
     let mut sorted: Vec<&Half> = halves.iter().collect();
     sorted.sort_unstable_by_key(|half| half.key);
+    let is_udp_client = |half: &&&Half| half.reporter() == Reporter::Client && is_udp(half);
+    let clients = sorted.iter().filter(is_udp_client).map(|half| Meeting::new(half)).collect();
     let mut groups: BTreeMap<Meeting, Group> = BTreeMap::new();
     for half in sorted {
-        groups.entry(Meeting::new(half)).or_default().add(half, nodes);
+        groups.entry(Meeting::among(half, &clients)).or_default().add(half, nodes);
     }
     groups.into_iter().flat_map(|(meeting, group)| hops_of(meeting, group, nodes)).collect()
 }
 
 /// What no server on this host saw belongs to the address. Bytes alone are no sign of another
-/// server: the two ends of a live connection are not counted at the same instant.
+/// server: the two ends of a live connection are not counted at the same instant. Datagrams that
+/// the client sent are one, since there are no connections.
 fn rest(parts: &mut Vec<Part>, client: Seen, nodes: &mut Nodes<'_>) {
-    let largest = parts.iter_mut().max_by_key(|part| part.seen.classes.connections());
+    let largest = parts.iter_mut().max_by_key(|part| part.seen.classes.weight());
     match largest {
-        Some(part) if !client.classes.has_connections() => part.seen.classes.merge(client.classes),
+        Some(part) if !client.classes.is_sign() => part.seen.merge(client),
         _ => {
-            let server = nodes.node(End::Remote(client.place.ip.0));
+            let server = nodes.node(client.elsewhere());
             parts.push(Part { server, seen: client, reporters: &[Reporter::Client] });
         }
     }
 }
 
-/// Whether a paired server's own address and port are not those that its client asked for.
-fn is_translated(half: &Half) -> bool {
-    let EdgeKey { remote: asked, port, asked_port, .. } = half.key;
-    let is_asked_for = asked == half.counters.local || flow::ip(&asked).is_unspecified();
-    half.peer().is_some() && !(is_asked_for && port == asked_port)
+fn is_udp(half: &Half) -> bool {
+    Transport::from_code(half.key.transport) == Transport::Udp
 }
 
 fn hops_of(meeting: Meeting, group: Group, nodes: &mut Nodes<'_>) -> Vec<Hop> {
@@ -194,7 +251,10 @@ fn hops_of(meeting: Meeting, group: Group, nodes: &mut Nodes<'_>) -> Vec<Hop> {
         server,
         port: seen.port,
         transport: Transport::from_code(meeting.transport),
+        late: meeting.late,
         place: seen.place,
+        reached: seen.reached,
+        flags: seen.flags,
         reporters: reporters.iter().copied().collect(),
         classes: seen.classes,
     };

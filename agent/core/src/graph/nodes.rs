@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use plainsight_ebpf::abi::Comm;
 
 use crate::flow::{Endpoint, Half};
-use crate::identity::{self, Directory, Workload};
+use crate::identity::{self, Directory, Kind, Workload};
 
 /// An end of a connection, as the kernel half tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +16,8 @@ pub(super) enum End {
     Local(Endpoint),
     /// Only its address is known.
     Remote(IpAddr),
+    /// One of many, of which none is known.
+    Folded,
 }
 
 /// A workload of this map.
@@ -72,10 +74,21 @@ impl<'a> Nodes<'a> {
     fn resolve(&self, end: End) -> Workload {
         match end {
             End::Remote(ip) => identity::remote(ip),
+            End::Folded => identity::folded(),
             End::Local(endpoint) => match self.directory.get(&endpoint) {
+                // Of all that a cgroup does, no process is more than one part.
+                known if is_whole_cgroup(&endpoint) => match known {
+                    Some(workload) if workload.kind != Kind::Process => workload.clone(),
+                    _ => identity::unresolved(&endpoint, None),
+                },
                 Some(workload) => workload.clone(),
                 None => identity::unresolved(&endpoint, self.comms.get(&endpoint).copied()),
             },
         }
     }
+}
+
+/// Whether an end is all of its cgroup, as it is on a folded edge.
+const fn is_whole_cgroup(endpoint: &Endpoint) -> bool {
+    endpoint.netns == 0 && endpoint.name == 0
 }

@@ -6,8 +6,9 @@ use core::cmp::Reverse;
 
 use plainsight_ebpf::abi::edge::Class;
 
+use super::rtt::Samples;
 use crate::flow::{Half, Reporter};
-use crate::protocol;
+use crate::protocol::{self, Transport};
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,13 @@ pub(super) struct Tally {
     pub(super) sent_bytes: u64,
     /// From server to client.
     pub(super) received_bytes: u64,
-    /// Boot-time clock.
+    /// From client to server.
+    pub(super) sent_datagrams: u64,
+    /// From server to client.
+    pub(super) received_datagrams: u64,
+    /// Round-trip times. They are no count of what went over the edge, but go with it.
+    pub(super) rtt: Samples,
+    /// Boot-time clock; the greatest there is while nothing is known.
     pub(super) first_ns: u64,
     /// Boot-time clock.
     pub(super) last_ns: u64,
@@ -43,6 +50,9 @@ pub(super) struct Classes(BTreeMap<u8, Tally>);
 
 const PENDING: u8 = Class::Pending as u8;
 
+/// How many counts of a [`Tally`] say what went over an edge.
+const COUNTS: usize = 9;
+
 // === impl Tally ===
 
 impl Tally {
@@ -54,27 +64,44 @@ impl Tally {
         aborted: 0,
         sent_bytes: 0,
         received_bytes: 0,
+        sent_datagrams: 0,
+        received_datagrams: 0,
+        rtt: Samples::NONE,
         first_ns: u64::MAX,
         last_ns: 0,
     };
 
     /// A half's counts, mirrored where the server reports.
-    pub(super) const fn new(half: &Half) -> Self {
+    pub(super) fn new(half: &Half) -> Self {
         let c = &half.counters;
-        let (sent_bytes, received_bytes) = match half.reporter() {
-            Reporter::Client => (c.sent_bytes, c.received_bytes),
-            Reporter::Server => (c.received_bytes, c.sent_bytes),
-        };
-        Self {
+        let as_client = Self {
             connections: half.connections(),
             open: half.open(),
             refused: c.refused,
             timed_out: c.timed_out,
             aborted: c.aborted,
-            sent_bytes,
-            received_bytes,
-            first_ns: c.first_ns,
+            sent_bytes: c.sent_bytes,
+            received_bytes: c.received_bytes,
+            sent_datagrams: c.sent_datagrams,
+            received_datagrams: c.received_datagrams,
+            rtt: Samples::new(&c.rtt),
+            // One without a beginning is being made.
+            first_ns: if c.first_ns == 0 { u64::MAX } else { c.first_ns },
             last_ns: c.last_ns,
+        };
+        match half.reporter() {
+            Reporter::Client => as_client,
+            Reporter::Server => as_client.mirrored(),
+        }
+    }
+
+    const fn mirrored(self) -> Self {
+        Self {
+            sent_bytes: self.received_bytes,
+            received_bytes: self.sent_bytes,
+            sent_datagrams: self.received_datagrams,
+            received_datagrams: self.sent_datagrams,
+            ..self
         }
     }
 
@@ -83,11 +110,18 @@ impl Tally {
     }
 
     fn is_empty(&self) -> bool {
-        self.counts() == [0; 7]
+        self.counts() == [0; COUNTS]
+    }
+
+    /// Whether a client did more here than leave bytes behind: over UDP there are no connections,
+    /// and each datagram is a sign of its own.
+    const fn is_sign(&self) -> bool {
+        self.connections != 0 || self.failures() != 0 || self.sent_datagrams != 0
     }
 
     fn add(&mut self, other: &Self) {
         self.each(other, |count, more| *count = count.saturating_add(more));
+        self.rtt.add(&other.rtt);
         self.first_ns = self.first_ns.min(other.first_ns);
         self.last_ns = self.last_ns.max(other.last_ns);
     }
@@ -101,6 +135,11 @@ impl Tally {
         let open_at_least = self.open.saturating_sub(staying);
         taken.open = taken.open.max(open_at_least).min(taken.connections);
         self.each(&taken, |count, less| *count = count.saturating_sub(less));
+        // Samples alone are no share: there would be an edge on which nothing was counted.
+        taken.rtt = match taken.is_empty() {
+            true => Samples::NONE,
+            false => self.rtt.take(&wanted.rtt),
+        };
         taken
     }
 
@@ -113,13 +152,15 @@ impl Tally {
             &mut self.aborted,
             &mut self.sent_bytes,
             &mut self.received_bytes,
+            &mut self.sent_datagrams,
+            &mut self.received_datagrams,
         ];
         for (count, other) in counts.into_iter().zip(other.counts()) {
             change(count, other);
         }
     }
 
-    const fn counts(&self) -> [u64; 7] {
+    const fn counts(&self) -> [u64; COUNTS] {
         [
             self.connections,
             self.open,
@@ -128,6 +169,8 @@ impl Tally {
             self.aborted,
             self.sent_bytes,
             self.received_bytes,
+            self.sent_datagrams,
+            self.received_datagrams,
         ]
     }
 }
@@ -155,13 +198,15 @@ impl Classes {
         self.insert(protocol::class(half.key.class) as u8, Tally::new(half));
     }
 
-    /// Whether there is more than bytes that connections left behind.
-    pub(super) fn has_connections(&self) -> bool {
-        self.0.values().any(|tally| tally.connections != 0 || tally.failures() != 0)
+    /// Whether there is more than bytes that connections, and answers that datagrams, left behind.
+    pub(super) fn is_sign(&self) -> bool {
+        self.0.values().any(Tally::is_sign)
     }
 
-    pub(super) fn connections(&self) -> u64 {
-        self.0.values().map(|tally| tally.connections).fold(0, u64::saturating_add)
+    /// Connections, and over UDP the client's datagrams.
+    pub(super) fn weight(&self) -> u64 {
+        let weight = |tally: &Tally| tally.connections.saturating_add(tally.sent_datagrams);
+        self.0.values().map(weight).fold(0, u64::saturating_add)
     }
 
     pub(super) fn merge(&mut self, other: Self) {
@@ -186,11 +231,14 @@ impl Classes {
     /// Adds to what was `taken` for `wanted` what is still missing, of whatever class there is.
     pub(super) fn take_of_any(&mut self, wanted: &Self, taken: &mut Self) {
         let mut missing = wanted.sum();
-        missing.each(&taken.sum(), |count, less| *count = count.saturating_sub(less));
+        let sum = taken.sum();
+        missing.each(&sum, |count, less| *count = count.saturating_sub(less));
+        missing.rtt.remove(&sum.rtt);
         for (code, tally) in &mut self.0 {
             let part = tally.take(&missing);
             if !part.is_empty() {
                 missing.each(&part, |count, less| *count = count.saturating_sub(less));
+                missing.rtt.remove(&part.rtt);
                 taken.insert(*code, part);
             }
         }
@@ -207,7 +255,10 @@ impl Classes {
     /// Connections change their class as they show more, and what they had counted before stays
     /// behind. What has no connections of its own any more follows them. What is still pending
     /// is of the only class there is.
-    pub(super) fn settle(&self) -> Vec<Classified> {
+    ///
+    /// A conversation over UDP has its class from its first datagram and keeps it: there what is
+    /// counted stays where it is.
+    pub(super) fn settle(&self, transport: Transport) -> Vec<Classified> {
         let new = |(code, tally): (&u8, &Tally)| {
             let pending = if *code == PENDING { tally.connections } else { 0 };
             Classified { all: *tally, pending, class: *code }
@@ -217,6 +268,10 @@ impl Classes {
             .iter()
             .map(new)
             .partition(|part| part.class != PENDING && part.all.connections > 0);
+        if transport == Transport::Udp {
+            settled.extend(loose.into_iter().filter(|part| !part.all.is_empty()));
+            return settled;
+        }
         let is_only = settled.len() == 1;
         for part in loose {
             let is_left_behind = part.all.connections == 0 && part.all.failures() == 0;

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::flow::{self, Endpoint};
-use crate::identity::{self, MatchedBy, Process};
+use crate::identity::{self, Kind, MatchedBy, Process};
 use alloc::vec;
-use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, Role};
+use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, RTT_BUCKETS, Role};
 use proptest::prelude::*;
 
 const CLOCK: Clock = Clock { unix_minus_boot_ns: 1_700_000_000_000_000_000 };
@@ -56,17 +56,13 @@ fn client(own: Endpoint, asked: &str, port: u16, class: Class, counters: EdgeCou
     let key = EdgeKey {
         cgroup: own.cgroup,
         netns: own.netns,
-        peer_cgroup: 0,
-        peer_netns: 0,
         name: own.name,
-        peer_name: 0,
         remote: flow::address(ip(asked)),
         port,
-        asked_port: 0,
         role: Role::Client as u8,
         transport: 6,
         class: class as u8,
-        verdict: 0,
+        ..EdgeKey::default()
     };
     Half { key, counters }
 }
@@ -99,11 +95,45 @@ fn mirror(half: &Half, own: Endpoint, port: u16) -> Half {
     let counters = EdgeCounters {
         sent_bytes: half.counters.received_bytes,
         received_bytes: half.counters.sent_bytes,
+        sent_datagrams: half.counters.received_datagrams,
+        received_datagrams: half.counters.sent_datagrams,
         local: half.key.remote,
         ..half.counters
     };
-    let own_key = Half { key: EdgeKey { port, ..half.key }, counters };
+    let key = EdgeKey { port, reached: [0; 4], reached_port: 0, ..half.key };
+    let own_key = Half { key, counters };
     paired(own, half.own(), (&asked, half.key.port), own_key)
+}
+
+/// The same over UDP: datagrams in place of connections.
+fn udp(half: Half, sent: u64, received: u64) -> Half {
+    let key = EdgeKey { transport: 17, ..half.key };
+    let counters = EdgeCounters {
+        opened: 0,
+        closed: 0,
+        sent_datagrams: sent,
+        received_datagrams: received,
+        ..half.counters
+    };
+    Half { key, counters }
+}
+
+/// The same with these flags.
+fn flagged(half: Half, flags: u8) -> Half {
+    Half { key: EdgeKey { flags, ..half.key }, ..half }
+}
+
+/// The same, as the kernel half folds it.
+fn folded(half: Half) -> Half {
+    let EdgeKey { cgroup, role, transport, class, flags, .. } = half.key;
+    let flags = flags | FOLDED;
+    Half { key: EdgeKey { cgroup, role, transport, class, flags, ..EdgeKey::default() }, ..half }
+}
+
+/// A client half whose packets went elsewhere than to what was asked for.
+fn reaching(half: Half, address: &str, port: u16) -> Half {
+    let key = EdgeKey { reached: flow::address(ip(address)), reached_port: port, ..half.key };
+    Half { key, ..half }
 }
 
 fn map(halves: &[Half]) -> Vec<Edge> {
@@ -429,10 +459,12 @@ fn one_workload_is_one_node_however_well_it_was_recognised() {
 fn an_id_depends_on_who_talks_to_whom_and_how_alone() {
     let (curl, nginx) = (identity::remote(ip(HERE)), identity::remote(ip(THERE)));
     let id_of = |client: &Workload, server: &Workload, port, class| {
-        id(client, server, port, Transport::Tcp, &protocol::reading(class))
+        id(client, server, port, Transport::Tcp, &protocol::reading(class), false)
     };
     let first = id_of(&curl, &nginx, 80, Class::Http1);
     assert_eq!(first, "e-08745942742b", "ids outlive releases: baselines hold them");
+    let reading = protocol::reading(Class::Http1);
+    assert_ne!(first, id(&curl, &nginx, 80, Transport::Tcp, &reading, true), "joined late");
     let owned =
         Workload { owner: Some("shop".into()), confidence: Confidence::High, ..curl.clone() };
     assert_eq!(first, id_of(&owned, &nginx, 80, Class::Http1));
@@ -464,6 +496,10 @@ fn an_edge_is_written_as_the_interface_says() {
     check("/protocol", "http".into());
     check("/application", null.clone());
     check("/failures_by_kind/refused", 0.into());
+    check("/reached", serde_json::json!([]));
+    check("/reached_more", 0.into());
+    check("/datagrams_sent", 0.into());
+    check("/datagrams_received", 0.into());
     check("/rtt_seconds", null.clone());
     check("/first_seen", "2023-11-14T22:13:21Z".into());
     check("/last_seen", "2023-11-14T22:13:22Z".into());
@@ -484,32 +520,254 @@ fn an_edge_is_written_as_the_interface_says() {
     assert_eq!(serde_json::from_value::<Edge>(json).unwrap(), edge);
 }
 
+#[test]
+fn what_is_older_stays_apart() {
+    let new = client(CURL, HERE, 80, Class::Http1, counters(3, 10, 20));
+    let old = flagged(client(CURL, HERE, 80, Class::Unknown, counters(2, 100, 200)), LATE);
+    let halves = [new, old, mirror(&new, NGINX, 80), mirror(&old, NGINX, 80)];
+    check(
+        &halves,
+        &[
+            "curl > nginx.service:80 http 3/0 10/20 host client+server",
+            "curl > nginx.service:80 unknown 2/0 100/200 host client+server",
+        ],
+    );
+    let [new, old] = <[Edge; 2]>::try_from(map(&halves)).unwrap();
+    assert_eq!((new.joined_late, new.complete, new.security), (false, true, Security::None));
+    assert_eq!((old.joined_late, old.complete, old.security), (true, false, Security::Unknown));
+    assert_eq!(old.evidence.what, "joined late: its start was not seen");
+    assert_eq!((old.confidence, old.evidence.of), (Confidence::Low, 2));
+}
+
+#[test]
+fn what_reads_alike_stays_apart_if_it_is_older() {
+    let new = client(CURL, THERE, 80, Class::Unknown, counters(3, 10, 20));
+    let old = flagged(new, LATE);
+    let edges = map(&[old, new]);
+    let late: Vec<bool> = edges.iter().map(|edge| edge.joined_late).collect();
+    assert_eq!(late, [false, true]);
+    assert_ne!(edges[0].id, edges[1].id);
+    assert_eq!(map(&[new])[0].id, edges[0].id);
+}
+
+#[test]
+fn a_guess_is_said_to_be_one() {
+    let listed = flagged(client(CURL, THERE, 80, Class::Unknown, counters(3, 10, 20)), LATE);
+    let guessed = flagged(listed, LATE | GUESSED);
+    let edge = map(&[listed, guessed]).remove(0);
+    assert_eq!((edge.connections, edge.confidence), (6, Confidence::Low));
+    assert_eq!(
+        edge.evidence.what,
+        "joined late: its start was not seen; inferred from the ports: which end is the client"
+    );
+}
+
+#[test]
+fn a_folded_edge_stands_for_many() {
+    let out = folded(client(NGINX, THERE, 443, Class::Tls, counters(5, 10, 20)));
+    let into = folded(server(NGINX, THERE, 80, Class::Http1, counters(7, 30, 40)));
+    let halves = [out, into].map(|half| Half { key: EdgeKey { cgroup: 99, ..half.key }, ..half });
+    check(
+        &halves,
+        &[
+            "cgroup/99 > folded:0 tls 5/0 10/20 outside client",
+            "folded > cgroup/99:0 http 7/0 40/30 outside server",
+        ],
+    );
+    let edge = map(&halves).remove(0);
+    assert_eq!((edge.server.kind, edge.server.host), (Kind::Group, None));
+    assert!(edge.server_address.is_unspecified() && !edge.complete && !edge.joined_late);
+    let what = "client and server hello; folded: its cgroup has more edges than its quota";
+    assert_eq!(edge.evidence.what, what);
+}
+
+#[test]
+fn a_folded_end_is_its_unit_and_no_process() {
+    let check = |path: &str, expect: &str| {
+        let mut half = folded(client(CURL, THERE, 443, Class::Tls, counters(5, 10, 20)));
+        half.counters.comm = *b"curl\0\0\0\0\0\0\0\0\0\0\0\0";
+        let curl = Process { name: "curl".into(), exe: None, alive: true };
+        let mut directory = Directory::new(1);
+        directory.insert(half.own(), identity::local(Some(path), None, &curl, "host-a"));
+        let edge = edges(&[half], &directory, &CLOCK).remove(0);
+        assert_eq!(edge.client.name, expect);
+    };
+    check("/system.slice/sweep.service", "sweep.service");
+    check("/user.slice", "cgroup/10");
+}
+
+fn reached(edge: &Edge) -> Vec<String> {
+    let text = |reached: &Reached| format!("{}:{}", reached.address, reached.port);
+    edge.reached.iter().map(text).collect()
+}
+
+#[test]
+fn an_edge_says_where_packets_went() {
+    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 100, 200));
+    let halves = ["10.0.0.7", "10.0.0.5", "10.0.0.7"].map(|address| reaching(asked, address, 8080));
+    let edge = map(&halves[..2]).remove(0);
+    assert_eq!((edge.connections, edge.server.name.as_str()), (20, "10.96.0.80"));
+    assert_eq!(reached(&edge), ["10.0.0.5:8080", "10.0.0.7:8080"]);
+    assert_eq!(map(&[asked])[0].reached, []);
+}
+
+#[test]
+fn a_server_is_reached_at_its_own_address() {
+    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(6, 60, 120));
+    let here = reaching(asked, HERE, 8080);
+    let mut nginx = mirror(&asked, NGINX, 8080);
+    nginx.counters.local = flow::address(ip(HERE));
+    let elsewhere = Half { counters: counters(4, 40, 80), ..reaching(asked, "10.0.0.5", 8080) };
+    check(
+        &[here, elsewhere, nginx],
+        &[
+            "curl > 10.96.0.80:80 http 4/0 40/80 cluster client",
+            "curl > nginx.service:8080 http 6/0 60/120 host client+server",
+        ],
+    );
+    let edges = map(&[here, elsewhere, nginx]);
+    assert_eq!(
+        edges.iter().map(reached).collect::<Vec<_>>(),
+        [["10.0.0.5:8080"], ["192.0.2.1:8080"]]
+    );
+    assert_eq!(reached(&map(&[nginx])[0]), ["192.0.2.1:8080"]);
+    let same = client(CURL, HERE, 80, Class::Http1, counters(6, 60, 120));
+    assert_eq!(map(&[same, mirror(&same, NGINX, 80)])[0].reached, []);
+}
+
+#[test]
+fn only_so_many_places_are_named() {
+    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(1, 1, 1));
+    let halves: Vec<Half> =
+        (1..=23).map(|n| reaching(asked, &format!("10.0.0.{n}"), 8080)).collect();
+    let edge = map(&halves).remove(0);
+    assert_eq!((edge.reached.len(), edge.reached_more), (MOST_REACHED, 7));
+    assert_eq!(edge.reached[0].address, ip("10.0.0.1"));
+}
+
+#[test]
+fn udp_is_counted_in_datagrams() {
+    let asks = udp(client(CURL, HERE, 53, Class::Dns, counters(0, 310, 1_240)), 10, 9);
+    let halves = [asks, mirror(&asks, NGINX, 53)];
+    check(&halves, &["curl > nginx.service:53 dns 0/0 310/1240 host client+server"]);
+    let edge = map(&halves).remove(0);
+    assert_eq!(
+        (edge.transport, edge.datagrams_sent, edge.datagrams_received),
+        (Transport::Udp, 10, 9)
+    );
+    assert_eq!((edge.evidence.connections, edge.evidence.of), (0, 0));
+    assert_eq!((edge.confidence, edge.state), (Confidence::High, State::Plaintext));
+    let alone = map(&halves[1..]).remove(0);
+    assert_eq!((alone.datagrams_sent, alone.datagrams_received), (10, 9), "as the client sees it");
+}
+
+#[test]
+fn classes_of_udp_stay_what_they_are() {
+    let [dns, other, quic] = [Class::Dns, Class::Unknown, Class::Quic]
+        .map(|class| udp(client(CURL, THERE, 53, class, counters(0, 10, 20)), 1, 1));
+    check(
+        &[dns, other, quic],
+        &[
+            "curl > 198.51.100.9:53 dns 0/0 10/20 outside client",
+            "curl > 198.51.100.9:53 quic 0/0 10/20 outside client",
+            "curl > 198.51.100.9:53 unknown 0/0 10/20 outside client",
+        ],
+    );
+    check(&[other], &["curl > 198.51.100.9:53 unknown 0/0 10/20 outside client"]);
+}
+
+#[test]
+fn datagrams_that_no_server_here_saw_went_elsewhere() {
+    let asks = udp(client(CURL, "10.96.0.10", 53, Class::Dns, counters(0, 310, 1_240)), 10, 10);
+    let here = udp(client(CURL, "10.96.0.10", 53, Class::Dns, counters(0, 186, 744)), 6, 6);
+    check(
+        &[asks, mirror(&here, NGINX, 5353)],
+        &[
+            "curl > 10.96.0.10:53 dns 0/0 124/496 cluster client",
+            "curl > nginx.service:5353 dns 0/0 186/744 host client+server",
+        ],
+    );
+    // Answers are no sign of another server: they are counted at the two ends one after the other.
+    let late_answer =
+        udp(client(CURL, "10.96.0.10", 53, Class::Dns, counters(0, 310, 1_000)), 10, 8);
+    check(
+        &[asks, mirror(&late_answer, NGINX, 5353)],
+        &["curl > nginx.service:5353 dns 0/0 310/1240 host client+server"],
+    );
+}
+
+#[test]
+fn an_older_udp_server_is_joined_with_newer_clients() {
+    let asks = udp(client(CURL, HERE, 53, Class::Dns, counters(0, 310, 1_240)), 10, 9);
+    let older = flagged(mirror(&asks, NGINX, 53), LATE);
+    let edge = map(&[asks, older]).remove(0);
+    assert_eq!(line(&edge), "curl > nginx.service:53 dns 0/0 310/1240 host client+server");
+    assert!(!edge.joined_late && edge.complete);
+    let edge = map(&[flagged(asks, LATE), mirror(&asks, NGINX, 53)]).remove(0);
+    assert_eq!(edge.reporters.len(), 2);
+    assert!(edge.joined_late, "it is the client's socket that tells");
+    assert_eq!(edge.confidence, Confidence::Medium);
+}
+
+/// The same with these samples in one class of round-trip times.
+fn timed(half: Half, class: usize, samples: u32) -> Half {
+    let mut rtt = [0; RTT_BUCKETS];
+    rtt[class] = samples;
+    Half { counters: EdgeCounters { rtt, ..half.counters }, ..half }
+}
+
+#[test]
+fn round_trips_are_the_clients() {
+    let half = |class| client(CURL, HERE, 80, class, counters(5, 10, 20));
+    let one = timed(half(Class::Http1), 2, 10);
+    let server = timed(mirror(&one, NGINX, 80), 9, 100);
+    let times = |halves: &[Half]| map(halves)[0].rtt_seconds.map(|rtt| (rtt.p50, rtt.p99));
+    assert_eq!(times(&[one, server]), Some((0.000_096, 0.000_127_360)));
+    assert_eq!(times(&[server]), Some((0.012_288, 0.016_302_080)));
+    assert_eq!(times(&[half(Class::Http1)]), None);
+    let other = timed(half(Class::Pending), 4, 30);
+    assert_eq!(times(&[one, other]), Some((0.000_341_333, 0.000_508_587)), "all add up");
+}
+
+#[test]
+fn a_half_that_is_being_made_has_no_beginning_yet() {
+    let mut new = client(CURL, THERE, 80, Class::Http1, counters(0, 0, 0));
+    (new.counters.opened, new.counters.first_ns, new.counters.last_ns) = (1, 0, 3_000_000_000);
+    assert_eq!(map(&[new])[0].first_seen, CLOCK.time(3_000_000_000));
+    let known = client(CURL, THERE, 80, Class::Pending, counters(1, 0, 0));
+    let edge = map(&[new, known]).remove(0);
+    assert_eq!(
+        (edge.first_seen, edge.last_seen),
+        (CLOCK.time(1_000_000_000), CLOCK.time(3_000_000_000))
+    );
+}
+
 /// Halves as a kernel map could hold them: each key once, few enough ends that they meet often.
 fn halves() -> impl Strategy<Value = Vec<Half>> {
     let end = prop_oneof![Just(CURL), Just(WGET), Just(NGINX), Just(NGINX_WORKER), Just(HAPROXY)];
     let address = prop_oneof![Just(HERE), Just(THERE), Just("127.0.0.1"), Just("2001:db8::1")];
     let port = prop_oneof![Just(80_u16), Just(443)];
     let counts = proptest::array::uniform8(0_u64..50);
-    let half = (
-        end.clone(),
-        proptest::option::of(end),
-        address,
-        (port.clone(), port),
-        0_u8..8,
-        any::<bool>(),
-        counts,
-    )
-        .prop_map(|(own, peer, address, (port, asked_port), class, is_client, counts)| {
+    let ends = (end.clone(), proptest::option::of(end), any::<bool>());
+    let reached = proptest::option::weighted(0.3, prop_oneof![Just(HERE), Just(THERE)]);
+    let places = (address, (port.clone(), port), reached);
+    let half = (ends, places, (0_u8..10, any::<bool>(), flags()), counts).prop_map(
+        |((own, peer, is_client), (address, (port, asked_port), reached), sort, counts)| {
+            let (class, is_udp, flags) = sort;
             let mut half = client(own, address, port, Class::Pending, any_counters(counts));
             half.key.class = class;
-            match (is_client, peer) {
-                (true, _) => half,
+            let half = match (is_client, peer) {
+                (true, _) => reached.map_or(half, |reached| reaching(half, reached, port)),
                 (false, Some(peer)) => paired(own, peer, (address, asked_port), half),
                 (false, None) => {
                     Half { key: EdgeKey { role: Role::Server as u8, ..half.key }, ..half }
                 }
-            }
-        });
+            };
+            let half = flagged(half, flags & !FOLDED);
+            let half = if is_udp { udp(half, counts[4], counts[5]) } else { half };
+            if flags & FOLDED == 0 { half } else { folded(half) }
+        },
+    );
     proptest::collection::vec(half, 0..24).prop_map(|halves| {
         let by_key: BTreeMap<EdgeKey, Half> =
             halves.into_iter().map(|half| (half.key, half)).collect();
@@ -517,10 +775,23 @@ fn halves() -> impl Strategy<Value = Vec<Half>> {
     })
 }
 
+fn flags() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        6 => Just(0),
+        2 => Just(LATE),
+        1 => Just(LATE | GUESSED),
+        1 => Just(FOLDED),
+        1 => Just(LATE | FOLDED),
+    ]
+}
+
 fn any_counters(
     [opened, moved, closed, sent, received, refused, timed_out, first]: [u64; 8],
 ) -> EdgeCounters {
+    let mut rtt = [0; RTT_BUCKETS];
+    rtt[opened as usize % RTT_BUCKETS] = closed as u32;
     EdgeCounters {
+        rtt,
         moved: moved.min(opened),
         closed: closed.min(opened - moved.min(opened)),
         refused,
@@ -534,41 +805,84 @@ fn any_counters(
 /// The halves whose numbers are to be found in the edges: all clients', and those servers' that no
 /// client's half accounts for.
 fn counting(halves: &[Half]) -> Vec<Half> {
+    let late = |half: &Half| half.key.flags & LATE;
     let asked: BTreeSet<_> = halves
         .iter()
-        .filter(|half| half.reporter() == Reporter::Client)
-        .map(|half| (half.own(), half.key.remote, half.key.port))
+        .filter(|half| half.reporter() == Reporter::Client && half.key.flags & FOLDED == 0)
+        .map(|half| (half.own(), half.key.remote, half.key.port, half.key.transport, late(half)))
         .collect();
     let is_accounted_for = |half: &Half| {
+        let EdgeKey { remote, asked_port, transport, .. } = half.key;
+        // Over UDP it is the client that says whether it is older.
+        let ages = if transport == 17 { vec![0, LATE] } else { vec![late(half)] };
         half.reporter() == Reporter::Server
-            && half
-                .peer()
-                .is_some_and(|peer| asked.contains(&(peer, half.key.remote, half.key.asked_port)))
+            && half.peer().is_some_and(|peer| {
+                ages.iter()
+                    .any(|late| asked.contains(&(peer, remote, asked_port, transport, *late)))
+            })
     };
     halves.iter().filter(|half| !is_accounted_for(half)).copied().collect()
 }
 
-fn as_the_client_sees(half: &Half) -> [u64; 5] {
-    let (sent, received) = (half.counters.sent_bytes, half.counters.received_bytes);
-    let (sent, received) = match half.reporter() {
-        Reporter::Client => (sent, received),
-        Reporter::Server => (received, sent),
-    };
-    [half.connections(), half.open(), half.failures(), sent, received]
+/// Every number that an edge has of what went over it.
+type Numbers = [u64; 7];
+
+fn as_the_client_sees(half: &Half) -> Numbers {
+    let c = &half.counters;
+    let mut pairs = [[c.sent_bytes, c.received_bytes], [c.sent_datagrams, c.received_datagrams]];
+    if half.reporter() == Reporter::Server {
+        pairs.iter_mut().for_each(|pair| pair.reverse());
+    }
+    let [[sent, received], [sent_datagrams, received_datagrams]] = pairs;
+    let connections = [half.connections(), half.open(), half.failures()];
+    let [all, open, failures] = connections;
+    [all, open, failures, sent, received, sent_datagrams, received_datagrams]
 }
 
-fn total(counts: impl Iterator<Item = [u64; 5]>) -> [u64; 5] {
-    counts.fold([0; 5], |sum, counts| core::array::from_fn(|i| sum[i] + counts[i]))
+fn as_the_edge_says(edge: &Edge) -> Numbers {
+    [
+        edge.connections,
+        edge.open,
+        edge.failures,
+        edge.bytes_sent,
+        edge.bytes_received,
+        edge.datagrams_sent,
+        edge.datagrams_received,
+    ]
+}
+
+fn total(counts: impl Iterator<Item = Numbers>) -> Numbers {
+    counts.fold([0; 7], |sum, counts| core::array::from_fn(|i| sum[i] + counts[i]))
 }
 
 proptest! {
     #[test]
     fn every_count_is_in_exactly_one_edge(halves in halves()) {
         let edges = map(&halves);
-        let found = total(edges.iter().map(|e| {
-            [e.connections, e.open, e.failures, e.bytes_sent, e.bytes_received]
-        }));
+        let found = total(edges.iter().map(as_the_edge_says));
         prop_assert_eq!(found, total(counting(&halves).iter().map(as_the_client_sees)));
+    }
+
+    /// What is older, folded or UDP is found on edges of its sort, and nowhere else.
+    #[test]
+    fn nothing_changes_its_sort(halves in halves()) {
+        let sort = |half: &Half| {
+            let is_folded = half.key.flags & FOLDED != 0;
+            (half.key.transport == 17, half.key.flags & LATE != 0, is_folded)
+        };
+        let edges = map(&halves);
+        for (udp, late, folded) in [
+            (false, false, false), (false, true, false), (false, false, true), (false, true, true),
+            (true, false, true), (true, true, true),
+        ] {
+            let mut of_sort = counting(&halves);
+            of_sort.retain(|half| sort(half) == (udp, late, folded));
+            let found = total(edges.iter().filter(|edge| {
+                let is_folded = [&edge.client, &edge.server].iter().any(|end| end.name == "folded");
+                (edge.transport == Transport::Udp, edge.joined_late, is_folded) == (udp, late, folded)
+            }).map(as_the_edge_says));
+            prop_assert_eq!(found, total(of_sort.iter().map(as_the_client_sees)));
+        }
     }
 
     #[test]
@@ -593,7 +907,9 @@ proptest! {
             prop_assert!(edge.open <= edge.connections);
             prop_assert!(edge.evidence.connections <= edge.evidence.of);
             prop_assert_eq!(edge.evidence.of, edge.connections);
-            prop_assert!(edge.connections + edge.failures + edge.bytes_sent + edge.bytes_received > 0);
+            prop_assert!(as_the_edge_says(&edge).iter().any(|count| *count > 0));
+            prop_assert!(edge.reached.len() <= MOST_REACHED && edge.reached.is_sorted());
+            prop_assert_eq!(edge.complete, !edge.joined_late && edge.server_port != 0);
             prop_assert!(!edge.reporters.is_empty());
         }
     }

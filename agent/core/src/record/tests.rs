@@ -26,7 +26,7 @@ fn event(role: Role) -> Connection {
     Connection {
         header: EventHeader {
             kind: EventKind::Connection as u8,
-            version: 1,
+            version: plainsight_ebpf::abi::VERSION,
             length: size_of::<Connection>() as u16,
             reserved: 0,
             time_ns: 3_500_000_000,
@@ -34,17 +34,13 @@ fn event(role: Role) -> Connection {
         key: EdgeKey {
             cgroup: 77,
             netns: 1,
-            peer_cgroup: 0,
-            peer_netns: 0,
             name: 1,
-            peer_name: 0,
             remote,
             port: 8080,
-            asked_port: 0,
             role: role as u8,
             transport: 6,
             class: Class::Http1 as u8,
-            verdict: 0,
+            ..EdgeKey::default()
         },
         opened_ns: 3_000_000_000,
         sent_bytes,
@@ -54,6 +50,8 @@ fn event(role: Role) -> Connection {
         remote,
         filters: 1,
         tgid: 99,
+        sent_datagrams: 0,
+        received_datagrams: 0,
         local_port,
         remote_port,
         close: event::Close::Fin as u8,
@@ -75,7 +73,7 @@ fn both_ends_tell_the_same_story() {
             (record.flow.ip.source, record.flow.ip.destination),
             (ip("192.0.2.1"), ip("192.0.2.80"))
         );
-        let Layer4::Tcp(ports) = record.flow.l4;
+        let ports = record.flow.l4.ports();
         assert_eq!((ports.source_port, ports.destination_port), (40_000, 8080));
         assert_eq!((record.plainsight.bytes_sent, record.plainsight.bytes_received), (79, 853));
         assert_eq!(record.flow.summary, "TCP curl → nginx:8080 http fin");
@@ -118,6 +116,9 @@ fn it_is_written_with_hubbles_key_names() {
     check("/plainsight/bytes_sent", 79.into());
     check("/plainsight/duration_seconds", 0.5.into());
     check("/plainsight/close", "fin".into());
+    check("/plainsight/datagrams_sent", serde_json::Value::Null);
+    check("/plainsight/datagrams_received", serde_json::Value::Null);
+    check("/plainsight/reached", serde_json::Value::Null);
     check("/plainsight/protocol", "http".into());
     check("/plainsight/protocol_version", "1".into());
     check("/plainsight/security", "none".into());
@@ -129,6 +130,69 @@ fn it_is_written_with_hubbles_key_names() {
     check("/plainsight/process/pid", 99.into());
     check("/plainsight/process/name", "curl".into());
     assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
+}
+
+#[test]
+fn a_conversation_over_udp_has_datagrams() {
+    let over_udp = |role| {
+        let event = event(role);
+        let (sent_datagrams, received_datagrams) = match role {
+            Role::Client => (3, 2),
+            Role::Server => (2, 3),
+        };
+        let key = EdgeKey { transport: 17, class: Class::Dns as u8, ..event.key };
+        let close = event::Close::Closed as u8;
+        of(&Connection { key, close, sent_datagrams, received_datagrams, ..event })
+    };
+    for record in [Role::Client, Role::Server].map(over_udp) {
+        let detail = &record.plainsight;
+        assert_eq!((detail.datagrams_sent, detail.datagrams_received), (Some(3), Some(2)));
+        assert_eq!(record.flow.summary, "UDP curl → nginx:8080 dns closed");
+        assert_eq!(&*record.flow.verdict, "FORWARDED");
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!(json.pointer("/flow/l4/UDP/destination_port"), Some(&8080.into()), "{json}");
+        assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
+    }
+}
+
+#[test]
+fn a_record_says_where_packets_went() {
+    let there = Reached { address: ip("10.0.0.5"), port: 9090 };
+    let asked = event(Role::Client);
+    let (reached, reached_port) = (flow::address(there.address), there.port);
+    let client = Connection { key: EdgeKey { reached, reached_port, ..asked.key }, ..asked };
+    assert_eq!(of(&client).plainsight.reached, Some(there));
+    let unpaired = of(&event(Role::Server)).plainsight.reached;
+    assert_eq!(unpaired, None, "what an unknown client asked is not known");
+    let paired = |address: &str, asked_port| {
+        let (answers, remote) = (event(Role::Server), flow::address(ip(address)));
+        let key = EdgeKey { peer_cgroup: 5, remote, asked_port, ..answers.key };
+        of(&Connection { key, ..answers }).plainsight.reached
+    };
+    assert_eq!(paired("192.0.2.80", 8080), None);
+    assert_eq!(paired("0.0.0.0", 8080), None);
+    let own = Reached { address: ip("192.0.2.80"), port: 8080 };
+    assert_eq!(paired("10.96.0.80", 8080), Some(own));
+    assert_eq!(paired("192.0.2.80", 80), Some(own));
+}
+
+#[test]
+fn a_record_says_what_speaks_against_its_evidence() {
+    let event = event(Role::Client);
+    let key = EdgeKey { flags: 1, class: Class::Unknown as u8, ..event.key };
+    let evidence = of(&Connection { key, ..event }).plainsight.evidence;
+    assert_eq!(evidence.what, "joined late: its start was not seen");
+}
+
+#[test]
+fn decisions_have_names_and_bits() {
+    for decision in Decision::ALL {
+        let json = serde_json::to_string(&decision).unwrap();
+        assert_eq!(json, format!("\"{}\"", decision.name()));
+        assert_eq!(Decision::from_name(decision.name()), Some(decision));
+    }
+    let bits = Decision::ALL.map(Decision::bit);
+    assert_eq!(bits, [1, 2, 4], "one each");
 }
 
 #[test]
@@ -147,6 +211,7 @@ fn an_error_is_where_nothing_came_of_it() {
     check(event::Close::TimedOut as u8, 0, "timeout", "ERROR");
     check(event::Close::Refused as u8, 0, "refused", "ERROR");
     check(event::Close::Aborted as u8, 0, "aborted", "ERROR");
+    check(event::Close::Closed as u8, 7, "closed", "FORWARDED");
     check(200, 7, "unknown", "FORWARDED");
 }
 

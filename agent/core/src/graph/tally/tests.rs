@@ -8,17 +8,12 @@ fn half(role: Role, class: Class, counters: EdgeCounters) -> Half {
     let key = EdgeKey {
         cgroup: 1,
         netns: 1,
-        peer_cgroup: 0,
-        peer_netns: 0,
         name: 1,
-        peer_name: 0,
-        remote: [0; 4],
         port: 80,
-        asked_port: 0,
         role: role as u8,
         transport: 6,
         class: class as u8,
-        verdict: 0,
+        ..EdgeKey::default()
     };
     Half { key, counters }
 }
@@ -35,8 +30,16 @@ fn classes(counts: &[(Class, Tally)]) -> Classes {
 
 /// Settles `counts` and compares class, connections, of those pending, failures and bytes.
 fn check(counts: &[(Class, Tally)], expect: &[(Class, u64, u64, u64, u64)]) {
+    check_over(Transport::Tcp, counts, expect);
+}
+
+fn check_over(
+    transport: Transport,
+    counts: &[(Class, Tally)],
+    expect: &[(Class, u64, u64, u64, u64)],
+) {
     let settled: Vec<_> = classes(counts)
-        .settle()
+        .settle(transport)
         .iter()
         .map(|part| {
             (
@@ -106,6 +109,27 @@ fn bytes_that_were_left_behind_follow_their_connections() {
 }
 
 #[test]
+fn over_udp_nothing_is_left_behind() {
+    use Class::{Dns, Pending, Unknown};
+    let [dns, other] = [tally(0, 0, 31), tally(0, 0, 7)];
+    let expect = [(Unknown, 0, 0, 0, 7), (Dns, 0, 0, 0, 31)];
+    check_over(Transport::Udp, &[(Pending, tally(0, 0, 0)), (Unknown, other), (Dns, dns)], &expect);
+}
+
+#[test]
+fn round_trips_go_with_what_is_taken() {
+    let timed = |samples: u32, tally: Tally| {
+        let mut counts = [0; plainsight_ebpf::abi::edge::RTT_BUCKETS];
+        counts[3] = samples;
+        Tally { rtt: Samples::new(&counts), ..tally }
+    };
+    let mut all = timed(9, tally(5, 0, 50));
+    assert_eq!(all.take(&timed(4, tally(2, 0, 20))), timed(4, tally(2, 0, 20)));
+    assert_eq!(all.take(&timed(4, tally(0, 0, 0))).rtt, Samples::NONE, "no share, no times");
+    assert_eq!(all.rtt, timed(5, tally(0, 0, 0)).rtt);
+}
+
+#[test]
 fn a_share_is_no_more_than_there_is() {
     let mut all = classes(&[(Class::Http1, tally(10, 0, 100))]);
     let one = all.take(&classes(&[(Class::Http1, tally(7, 0, 80)), (Class::Tls, tally(1, 0, 1))]));
@@ -138,12 +162,13 @@ fn sums_stay_where_they_are_when_they_are_full() {
 }
 
 fn any_classes() -> impl Strategy<Value = Classes> {
-    let counts = (0_u64..4, 0_u64..3, 0_u64..100).prop_map(|(a, b, c)| tally(a, b, c));
-    proptest::collection::btree_map(0_u8..7, counts, 0..7).prop_map(Classes)
+    let counts = (0_u64..4, 0_u64..3, 0_u64..100, 0_u64..5)
+        .prop_map(|(a, b, c, sent_datagrams)| Tally { sent_datagrams, ..tally(a, b, c) });
+    proptest::collection::btree_map(0_u8..9, counts, 0..9).prop_map(Classes)
 }
 
-fn total<'a>(tallies: impl Iterator<Item = &'a Tally>) -> [u64; 7] {
-    tallies.fold([0; 7], |sum, tally| {
+fn total<'a>(tallies: impl Iterator<Item = &'a Tally>) -> [u64; COUNTS] {
+    tallies.fold([0; COUNTS], |sum, tally| {
         let counts = tally.counts();
         core::array::from_fn(|i| sum[i] + counts[i])
     })
@@ -151,8 +176,8 @@ fn total<'a>(tallies: impl Iterator<Item = &'a Tally>) -> [u64; 7] {
 
 proptest! {
     #[test]
-    fn settling_makes_and_loses_nothing(classes in any_classes()) {
-        let settled = classes.settle();
+    fn settling_makes_and_loses_nothing(classes in any_classes(), is_udp: bool) {
+        let settled = classes.settle(if is_udp { Transport::Udp } else { Transport::Tcp });
         prop_assert_eq!(total(settled.iter().map(|part| &part.all)), total(classes.0.values()));
         prop_assert!(settled.iter().all(|part| part.pending <= part.all.connections));
     }
