@@ -14,4 +14,5 @@ mod namespaces;
 mod observe;
 mod older;
 mod protocols;
+mod sockets;
 mod udp;

@@ -8,22 +8,19 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::OsString,
     fs, io,
-    os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-        unix::fs::MetadataExt as _,
-    },
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use plainsight_ebpf::abi::Comm;
 
-use super::{names, process};
+use super::{
+    holders::{Holder, is_dead, is_refusal, option, processes, sockets},
+    sockets::netns_cookie,
+};
 
 /// `TCP_LISTEN` in the state column of `/proc/net/tcp` (include/net/tcp_states.h).
 const LISTEN: &str = "0A";
-
-/// SO_NETNS_COOKIE of socket(7), since Linux 5.14.
-const SO_NETNS_COOKIE: libc::c_int = 71;
 
 /// A listening socket, held open by this descriptor too.
 #[derive(Debug)]
@@ -121,45 +118,6 @@ fn listening(table: &str) -> impl Iterator<Item = u64> {
     })
 }
 
-/// Every process, in the order of ids: a server's first process comes before its workers.
-fn processes() -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let id = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
-    let mut ids: Vec<u32> = entries.flatten().filter_map(id).collect();
-    ids.sort_unstable();
-    ids
-}
-
-/// Descriptor and inode of each socket of a process. Who may list them need not be allowed to read
-/// what they are.
-fn sockets(tgid: u32) -> io::Result<Vec<(i32, u64)>> {
-    let mut sockets = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{tgid}/fd"))?.flatten() {
-        match fs::read_link(entry.path()) {
-            Ok(target) => sockets.extend(socket(&entry, &target)),
-            Err(error) if is_refusal(&error) => return Err(error),
-            // It was closed meanwhile.
-            Err(_) => {}
-        }
-    }
-    Ok(sockets)
-}
-
-fn socket(entry: &fs::DirEntry, target: &Path) -> Option<(i32, u64)> {
-    let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
-    Some((entry.file_name().to_str()?.parse().ok()?, inode))
-}
-
-/// A process that has ended and waits for its parent refuses everybody, and holds nothing.
-fn is_dead(tgid: u32) -> bool {
-    let program = fs::read_link(format!("/proc/{tgid}/exe"));
-    program.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied
-}
-
 /// Takes a descriptor of the same open socket (pidfd_open(2), pidfd_getfd(2)).
 fn take(tgid: u32, number: i32) -> io::Result<OwnedFd> {
     // SAFETY: the calls take numbers only; each result is checked and owned at once.
@@ -186,38 +144,14 @@ fn is_tcp_listener(socket: &OwnedFd) -> bool {
         && option::<libc::c_int>(socket, libc::SO_PROTOCOL) == Some(libc::IPPROTO_TCP)
 }
 
-fn option<T: Copy + Default>(socket: &OwnedFd, name: libc::c_int) -> Option<T> {
-    let mut value = T::default();
-    let mut length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the value is live and as long as the length says; any bytes are a valid integer.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            name,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    (result == 0 && length as usize == size_of::<T>()).then_some(value)
-}
-
 fn describe(socket: OwnedFd, tgid: u32, cgroups: &Path) -> Option<Listener> {
-    let process = process::read(tgid)?;
-    let path = process.cgroups.unified.unwrap_or_default();
-    let folder = cgroups.join(path.trim_start_matches('/'));
-    Some(Listener {
-        cgroup: fs::metadata(folder).map_or(0, |folder| folder.ino()),
-        netns: option(&socket, SO_NETNS_COOKIE).unwrap_or(0),
-        tgid,
-        comm: names::comm(&process.name).unwrap_or_default(),
-        socket,
-    })
+    let Holder { cgroup, comm } = Holder::read(tgid, cgroups)?;
+    Some(Listener { cgroup, netns: netns_cookie(&socket), tgid, comm, socket })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::{net::TcpListener, os::unix::fs::MetadataExt as _};
 
     use super::*;
 

@@ -4,7 +4,10 @@
 //! a pure parser with a thin layer of input around it, so that the parsers are tested on text.
 
 pub mod cgroup;
+mod holders;
 pub mod listeners;
 pub mod mount;
 pub mod names;
+pub mod older;
 pub mod process;
+pub mod sockets;
