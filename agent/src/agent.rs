@@ -1,6 +1,7 @@
 //! The agent: one loop over everything that can wake it. The only file, with its parts below, that
 //! knows all rooms.
 
+mod canary;
 mod follow;
 mod leaves;
 mod retire;
@@ -24,6 +25,7 @@ use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpListener,
     sync::{Notify, mpsc, oneshot},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
@@ -40,6 +42,7 @@ use crate::{
     serve::{self, FlowFilter, FollowError, Health, Snapshot, Source},
     view::scan::Scan,
 };
+use canary::{Canary, Nest};
 use retire::Retirement;
 use state::{Now, State};
 
@@ -121,9 +124,15 @@ impl Source for Shared {
     }
 
     fn health(&self) -> Health {
-        let age = self.lock().scanned_at().elapsed();
-        let alive = age < STALLED;
-        let why = if alive { "attached".to_owned() } else { format!("no scan for {age:?}") };
+        let state = self.lock();
+        let (age, canary) = (state.scanned_at().elapsed(), state.canary_verdict(Instant::now()));
+        drop(state);
+        let (alive, why) = match canary {
+            _ if age >= STALLED => (false, format!("no scan for {age:?}")),
+            None => (true, "attached".to_owned()),
+            Some(Ok(canary)) => (true, format!("attached; {canary}")),
+            Some(Err(canary)) => (false, canary),
+        };
         Health { alive, ready: alive, why }
     }
 }
@@ -138,7 +147,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: choose another --listen", config.listen))?;
-    let shared = start(&config.kernel, config.cluster)?;
+    let (shared, hierarchy) = start(&config.kernel, config.cluster)?;
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(shared.clone());
     let server = tokio::spawn(serve::serve(listener, source, async {
@@ -146,7 +155,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         _ = stopped.await;
     }));
     tracing::info!(listen = %config.listen, "attached; serving");
+    let canary = send_canaries(&shared, config.canary_interval, hierarchy).await;
     let result = watch(&shared, shutdown).await;
+    if let Some(canary) = canary {
+        canary.abort();
+        // Until it has let go of the state. That it was cancelled is no news.
+        _ = canary.await;
+    }
     _ = stop.send(());
     let served = server.await.context("the server's task panicked")?;
     let left = leave(shared);
@@ -161,7 +176,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 ///
 /// If something is missing that the agent needs, or the kernel refuses an operation.
 pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Result<Scan> {
-    let shared = start(&config.kernel, None)?;
+    let (shared, _) = start(&config.kernel, None)?;
     let started = Instant::now();
     let end = async {
         tokio::select! {
@@ -183,9 +198,10 @@ pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Res
 }
 
 /// Loads and attaches.
-fn start(config: &KernelConfig, cluster: Option<String>) -> Result<Shared> {
-    let Hierarchy { attach, root } = mount::hierarchy(config.cgroup.as_deref())?;
-    let folder = File::open(&attach).with_context(|| format!("opening {}", attach.display()))?;
+fn start(config: &KernelConfig, cluster: Option<String>) -> Result<(Shared, Hierarchy)> {
+    let hierarchy = mount::hierarchy(config.cgroup.as_deref())?;
+    let Hierarchy { attach, root } = &hierarchy;
+    let folder = File::open(attach).with_context(|| format!("opening {}", attach.display()))?;
     let options = Options {
         max_edges: config.max_edges,
         quota: config.edge_quota,
@@ -199,12 +215,31 @@ fn start(config: &KernelConfig, cluster: Option<String>) -> Result<Shared> {
         );
     }
     kernel.attach(&folder).context("attaching")?;
-    name_listeners(&mut kernel, &root);
-    let names = Names::new(root, MOST_NAMES, host()?, cluster);
+    name_listeners(&mut kernel, root);
+    let names = Names::new(root.clone(), MOST_NAMES, host()?, cluster);
     let retirement = Retirement::new(&kernel, config, Instant::now());
     let mut state = State::new(kernel, names, retirement, now()?)?;
     state.scan(now()?)?;
-    Ok(Shared { state: Arc::new(Mutex::new(state)), followed: Arc::new(Notify::new()) })
+    let state = Arc::new(Mutex::new(state));
+    Ok((Shared { state, followed: Arc::new(Notify::new()) }, hierarchy))
+}
+
+/// Starts the canary, which needs a loopback interface and nothing else.
+async fn send_canaries(
+    shared: &Shared,
+    interval: Duration,
+    hierarchy: Hierarchy,
+) -> Option<JoinHandle<()>> {
+    match Nest::build().await {
+        Ok(nest) => {
+            shared.lock().keep_canary(Canary::new(nest.port(), interval, Instant::now()));
+            Some(tokio::spawn(canary::fly(shared.clone(), nest, hierarchy)))
+        }
+        Err(error) => {
+            tracing::warn!("no canary, so health is judged by scans alone: {error}");
+            None
+        }
+    }
 }
 
 /// Gives listeners that are older than the programs their identity. After attaching, so that none
@@ -260,7 +295,7 @@ async fn watch(shared: &Shared, shutdown: impl Future<Output = ()>) -> Result<()
             Wake::Ring | Wake::Follow => {}
             Wake::Scan => shared.lock().scan(now()?)?,
         }
-        while shared.lock().drain(Instant::now())? {
+        while shared.lock().drain(now()?)? {
             // Whoever waits for the lock, or for this thread, goes first.
             tokio::task::yield_now().await;
         }

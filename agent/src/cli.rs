@@ -59,6 +59,15 @@ pub struct RunArgs {
     /// Name of the cluster this host belongs to, added to each of its workloads.
     #[arg(long, value_name = "NAME", env = "PLAINSIGHT_CLUSTER")]
     pub cluster: Option<String>,
+    /// How often the agent checks itself by a connection of its own [default: 10s].
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = duration,
+        hide = true,
+        env = "PLAINSIGHT_CANARY_INTERVAL"
+    )]
+    pub canary_interval: Option<Duration>,
 }
 
 /// What `run` and `scan` ask of the kernel.

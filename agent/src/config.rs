@@ -21,6 +21,7 @@ use crate::{
 
 const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9477));
 const MAX_EDGES: u32 = 131_072;
+const CANARY_INTERVAL: Duration = Duration::from_secs(10);
 const RING_BYTES: u32 = 1024 * 1024;
 const EDGE_IDLE: Duration = Duration::from_secs(60 * 60);
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The cluster's name, put on every local workload.
     pub cluster: Option<String>,
+    /// How often the agent checks itself by a connection of its own.
+    pub canary_interval: Duration,
 }
 
 /// Settings of `scan`.
@@ -132,6 +135,7 @@ impl Config {
                 .map(|c| c.value)
                 .unwrap_or_default(),
             cluster: cluster(chosen.of(typed.cluster, file.cluster))?,
+            canary_interval: typed.canary_interval.unwrap_or(CANARY_INTERVAL),
         })
     }
 }
@@ -410,6 +414,7 @@ mod tests {
             listen: "127.0.0.1:9000".parse().unwrap(),
             log_format: LogFormat::Json,
             cluster: Some("west".into()),
+            canary_interval: CANARY_INTERVAL,
         };
         assert_eq!(config, expect);
     }

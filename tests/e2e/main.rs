@@ -2,6 +2,7 @@
 //! cgroup, and where it needs them network namespaces, of its own.
 
 mod api;
+mod canary;
 mod churn;
 mod close;
 mod debian;

@@ -23,6 +23,7 @@ use plainsight_ebpf::abi::{
 };
 
 use super::{
+    canary::Canary,
     follow::{Follower, Lines},
     leaves::Leaves,
     retire::Retirement,
@@ -70,6 +71,7 @@ pub(super) struct State {
     undecodable: u64,
     missed: u64,
     snapshot: Option<Arc<Snapshot>>,
+    canary: Option<Canary>,
 }
 
 /// What a map is made of.
@@ -125,6 +127,7 @@ impl State {
             undecodable: 0,
             missed: 0,
             snapshot: None,
+            canary: None,
         })
     }
 
@@ -146,9 +149,23 @@ impl State {
         self.scanned_at
     }
 
+    /// From now on there is a canary, whose edge and records nobody is shown.
+    pub(super) fn keep_canary(&mut self, canary: Canary) {
+        self.canary = Some(canary);
+    }
+
+    pub(super) fn canary(&mut self) -> Option<(&mut Canary, &mut Kernel)> {
+        self.canary.as_mut().map(|canary| (canary, &mut self.kernel))
+    }
+
+    /// How the canary is, for people; an error if it does not come back.
+    pub(super) fn canary_verdict(&self, now: Instant) -> Option<Result<String, String>> {
+        self.canary.as_ref().map(|canary| canary.verdict(now))
+    }
+
     /// Takes events off the ring, and ends what nobody reads any more. True if there may be more
     /// events: no more than so many are taken at once, because others wait for the lock.
-    pub(super) fn drain(&mut self, now: Instant) -> Result<bool, KernelError> {
+    pub(super) fn drain(&mut self, now: Now) -> Result<bool, KernelError> {
         #[cfg(feature = "trace")]
         self.kernel.flush_trace();
         let mut taken = 0;
@@ -156,8 +173,8 @@ impl State {
         while taken < BATCH && self.ring.next(|bytes| event = Some(intake::decode(bytes))) {
             taken += 1;
             match event {
-                Some(Ok(Event::FirstSeen(event))) => self.first_seen(&event, now),
-                Some(Ok(Event::Connection(event))) => self.connection(&event),
+                Some(Ok(Event::FirstSeen(event))) => self.first_seen(&event, now.instant),
+                Some(Ok(Event::Connection(event))) => self.connection(&event, &now),
                 Some(Err(error)) => self.unreadable(error),
                 None => {}
             }
@@ -190,6 +207,10 @@ impl State {
         }
         self.weigh(&scan);
         self.retire(&mut scan, now)?;
+        // After the balance, in which all counts are.
+        if let Some(canary) = &mut self.canary {
+            canary.look(&mut scan.halves, &now);
+        }
         self.scan = Arc::new(scan);
         self.snapshot = None;
         (self.clock, self.scanned_at, self.taken_at) = (now.clock, now.instant, now.time);
@@ -224,9 +245,15 @@ impl State {
         if !self.retirement.is_due(&scan.halves, now) {
             return Ok(());
         }
-        let ledger = Arc::make_mut(&mut self.ledger);
-        self.kernel.retire(|key, counters| {
-            ledger.keep(&Half { key: *key, counters: *counters });
+        let Self { kernel, ledger, canary, .. } = self;
+        let ledger = Arc::make_mut(ledger);
+        kernel.retire(|key, counters| {
+            let half = Half { key: *key, counters: *counters };
+            match canary {
+                // Nobody sees it, so it is not kept; it counts all the same.
+                Some(canary) if canary.retires(&half) => ledger.let_go(&half),
+                _ => ledger.keep(&half),
+            }
         })?;
         ledger.forget(self.retirement.before(now));
         // What was read a moment ago is in the ledger now, and a little more.
@@ -251,8 +278,11 @@ impl State {
         self.names.learn(&sighting, now);
     }
 
-    fn connection(&mut self, event: &Connection) {
+    fn connection(&mut self, event: &Connection, now: &Now) {
         self.count("connection");
+        if self.canary.as_mut().is_some_and(|canary| canary.takes(event, now)) {
+            return;
+        }
         let record = self.record(event);
         let Ok(mut line) = serde_json::to_vec(&record) else { return self.undecodable += 1 };
         line.push(b'\n');
@@ -343,6 +373,7 @@ impl State {
 
     /// Everything a scrape shows beside the edges of this map.
     pub(super) fn sample(&self, snapshot: &Snapshot) -> Sample {
+        let reserved = self.canary.as_ref().map_or(0, Canary::filters);
         Sample {
             edges: EdgeRows::default(),
             totals: self.scan.totals,
@@ -351,7 +382,8 @@ impl State {
             events_received: self.received.clone(),
             balance_error: self.balance_error(),
             scans: self.scans,
-            filters: self.kernel.filters_in_force().into(),
+            filters: (self.kernel.filters_in_force() - reserved).into(),
+            canary: self.canary.as_ref().map(Canary::runs),
             process: process::usage().map(|usage| ProcessUse {
                 resident_bytes: usage.resident_bytes,
                 cpu_seconds: usage.cpu_seconds,
@@ -370,7 +402,8 @@ impl State {
     }
 
     fn maps(&self) -> Vec<MapFill> {
-        let edges = self.scan.halves.len() as u64;
+        let hidden = self.canary.as_ref().map_or(0, Canary::hidden);
+        let edges = self.scan.halves.len() as u64 + hidden;
         let usage = self.kernel.maps().into_iter().chain([self.ring.usage()]);
         let fill = |map: crate::kernel::MapUsage| MapFill {
             name: map.name,

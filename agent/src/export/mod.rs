@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use plainsight_core::{
     escape,
     flow::{Reporter, Totals},
@@ -45,6 +46,17 @@ pub struct Sample {
     pub filters: u64,
     /// What the agent's own process uses.
     pub process: Option<ProcessUse>,
+    /// How its canary fares, where it has one.
+    pub canary: Option<CanaryRuns>,
+}
+
+/// How the canary fares: a connection of the agent's own that must come back through the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CanaryRuns {
+    /// How often it was sent, by how that came out.
+    pub runs: BTreeMap<&'static str, u64>,
+    /// When it came back last.
+    pub last_success: Option<Timestamp>,
 }
 
 /// A map's size, and how much of it is in use.

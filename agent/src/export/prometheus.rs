@@ -10,7 +10,9 @@ use ::prometheus::{
 use anyhow::{Context as _, anyhow};
 use plainsight_ebpf::abi::counters::Counter as Kernel;
 
-use super::{Counts, EdgeLabels, EdgeRows, MapFill, Party, ProcessUse, Sample, Scans, occurred};
+use super::{
+    CanaryRuns, Counts, EdgeLabels, EdgeRows, MapFill, Party, ProcessUse, Sample, Scans, occurred,
+};
 
 /// The content type of what [`encode`] gives.
 pub const CONTENT_TYPE: &str = ::prometheus::TEXT_FORMAT;
@@ -61,6 +63,7 @@ pub fn encode(sample: &Sample) -> anyhow::Result<String> {
     totals(sample).into_iter().try_for_each(&mut write)?;
     maps(&sample.maps).into_iter().try_for_each(&mut write)?;
     write(scans(&sample.scans))?;
+    sample.canary.iter().flat_map(canary).try_for_each(&mut write)?;
     sample.process.as_ref().map(process).into_iter().flatten().try_for_each(&mut write)?;
     Ok(text)
 }
@@ -321,6 +324,24 @@ fn scans(scans: &Scans) -> MetricFamily {
     point.set_summary(summary);
     let help = "Reading the map of edges out of the kernel.";
     family("plainsight_scan_duration_seconds", help, MetricType::SUMMARY, vec![point])
+}
+
+/// Before the first success there is no time of it: 0 would read as one long ago.
+fn canary(canary: &CanaryRuns) -> [MetricFamily; 2] {
+    let runs = canary.runs.iter().map(|(result, count)| point(&[("result", result)], *count));
+    let last = canary.last_success.map(|at| (Vec::new(), at.as_millisecond() as f64 / 1e3));
+    [
+        counters(
+            "plainsight_canary_runs_total",
+            "Connections of the agent to itself, by how they came back through the kernel.",
+            runs,
+        ),
+        gauges(
+            "plainsight_canary_last_success_timestamp_seconds",
+            "When the agent last saw its own connection come back.",
+            last,
+        ),
+    ]
 }
 
 /// The names that Prometheus' own client libraries use for these two.

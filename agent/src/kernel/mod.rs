@@ -7,6 +7,7 @@ mod attach;
 mod batch;
 mod error;
 mod leave;
+mod links;
 mod load;
 mod older;
 mod retire;
@@ -18,6 +19,7 @@ mod usage;
 /// What may be read from the kernel's bytes as it stands.
 pub use aya::Pod;
 pub use error::KernelError;
+pub use links::detached_links;
 pub use load::{Kernel, Options};
 pub use older::OlderConnection;
 pub use tables::{FilterSlot, Owner, Ring};

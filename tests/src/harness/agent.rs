@@ -51,12 +51,27 @@ impl Agent {
     /// If it does not get ready.
     #[must_use]
     pub fn start(cgroup: &Cgroup, flags: &[&str]) -> Self {
+        Self::launch(cgroup, flags, |_| {})
+    }
+
+    /// The same, with the agent itself in this cgroup.
+    ///
+    /// # Panics
+    ///
+    /// If it does not get ready.
+    #[must_use]
+    pub fn start_inside(cgroup: &Cgroup, flags: &[&str]) -> Self {
+        Self::launch(cgroup, flags, |command| cgroup.place(command))
+    }
+
+    fn launch(cgroup: &Cgroup, flags: &[&str], place: impl FnOnce(&mut Command)) -> Self {
         let address = free_address();
         let mut command = Command::new(program::agent_binary());
         command.arg("run").arg("--cgroup").arg(cgroup.path());
         command.args(["--listen", &address.to_string()]).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         program::die_with_test(&mut command);
+        place(&mut command);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let log = Arc::default();
         keep_log(&mut child, &log);

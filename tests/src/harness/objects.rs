@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, process,
+    fs, io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    process,
 };
 
 use aya::{
     maps::loaded_maps,
-    programs::{loaded_links, loaded_programs},
+    programs::{ProgramInfo, loaded_links, loaded_programs},
 };
 
 /// Ids of objects, with their names. The kernel does not give an id a second time before it has
@@ -75,6 +77,25 @@ impl Objects {
         self.without(&self.without(&now))
     }
 
+    /// Detaches the program of this name, as somebody else may who has the capability to: the
+    /// process that holds the link is not told.
+    ///
+    /// # Panics
+    ///
+    /// If none of these is a link of such a program, or the kernel refuses it.
+    pub fn detach(&self, program: &str) {
+        let is_ours = |kind, id| self.ids.contains_key(&(kind, id));
+        let name = &program[..program.len().min(KERNEL_NAME)];
+        let named = |found: &ProgramInfo| found.name_as_str() == Some(name);
+        let programs = loaded_programs().flatten().filter(|found| named(found));
+        let ids: BTreeSet<u32> =
+            programs.map(|found| found.id()).filter(|id| is_ours(Kind::Program, *id)).collect();
+        let mut links = loaded_links().flatten().filter(|link| is_ours(Kind::Link, link.id()));
+        let link = links.find(|link| ids.contains(&link.program_id()));
+        let link = link.unwrap_or_else(|| panic!("no link of {program} among {:?}", self.ids));
+        detach(link.id()).unwrap_or_else(|error| panic!("detaching {program}: {error}"));
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -93,6 +114,29 @@ impl Objects {
         [Kind::Program, Kind::Map, Kind::Link]
             .map(|kind| self.ids.keys().filter(|(found, _)| *found == kind).count())
     }
+}
+
+/// The kernel keeps so much of a program's name (`BPF_OBJ_NAME_LEN` less the zero at its end).
+const KERNEL_NAME: usize = 15;
+
+/// `BPF_LINK_GET_FD_BY_ID` and `BPF_LINK_DETACH` of bpf(2); the latter since Linux 5.9.
+const LINK_BY_ID: libc::c_int = 30;
+const LINK_DETACH: libc::c_int = 34;
+
+fn detach(link: u32) -> io::Result<()> {
+    let fd = bpf(LINK_BY_ID, link)?;
+    // SAFETY: the kernel has just given this descriptor to nobody else.
+    let link = unsafe { OwnedFd::from_raw_fd(fd) };
+    bpf(LINK_DETACH, link.as_raw_fd().cast_unsigned()).map(drop)
+}
+
+/// A command whose attribute is one number.
+fn bpf(command: libc::c_int, number: u32) -> io::Result<i32> {
+    let attr = [number, 0, 0, 0];
+    // SAFETY: the attribute is a live buffer of the length given, and the kernel only reads it.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), size_of_val(&attr)) };
+    i32::try_from(result).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)
 }
 
 /// What living processes other than this one hold, and the maps of the programs they hold.
