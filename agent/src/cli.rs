@@ -209,6 +209,9 @@ pub struct DoctorArgs {
     /// Check the host only, and ask no agent.
     #[arg(long, env = "PLAINSIGHT_PREFLIGHT")]
     pub preflight: bool,
+    /// How to print.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "PLAINSIGHT_OUTPUT")]
+    pub output: Output,
 }
 
 /// Where a running agent answers.

@@ -86,6 +86,16 @@ impl Client {
             .with_context(|| format!("the answer of {} is no metrics page", self.address()))
     }
 
+    /// Whether the agent works, and why.
+    pub async fn health(&self) -> anyhow::Result<(bool, String)> {
+        let request = self.http.get(self.url("/healthz")).timeout(ANSWER);
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let is_good = response.status() == StatusCode::OK;
+        let text = response.text().await;
+        let text = text.with_context(|| format!("the answer of {} broke off", self.address()))?;
+        Ok((is_good, text))
+    }
+
     /// Connections from now on.
     pub async fn follow(&self, filter: &FlowFilter) -> anyhow::Result<Lines> {
         let mut url = self.url("/api/v1/flows");
@@ -112,16 +122,7 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Response> {
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() => {
-                return Err(NoAgent(self.address().to_owned()).into());
-            }
-            Err(error) => {
-                let context = format!("{} could not be asked", self.address());
-                return Err(anyhow::Error::from(error.without_url()).context(context));
-            }
-        };
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
         match response.status() {
             StatusCode::OK => Ok(response),
             status => {
@@ -129,6 +130,14 @@ impl Client {
                 bail!("{} refuses: {}", self.address(), reason(&body).unwrap_or(status.to_string()))
             }
         }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+        if error.is_connect() {
+            return NoAgent(self.address().to_owned()).into();
+        }
+        let context = format!("{} could not be asked", self.address());
+        anyhow::Error::from(error.without_url()).context(context)
     }
 }
 

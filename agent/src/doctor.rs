@@ -4,7 +4,11 @@
 //! failures named at once. Reading is apart from judging, so that the judgement is tested on
 //! hosts that are not at hand.
 
-use std::{collections::HashSet, fs, path::Path};
+mod neighbours;
+mod running;
+mod unseen;
+
+use std::{borrow::Cow, collections::HashSet, fs, path::Path};
 
 use anyhow::bail;
 use caps::{CapSet, Capability};
@@ -14,10 +18,14 @@ use nix::sys::{
     utsname::uname,
 };
 
+use serde::Serialize;
+
+pub use running::{MapState, agent, health, maps, no_answer};
+use unseen::Surroundings;
+
 use crate::{
     config::KernelConfig,
     discover::mount::{self, Hierarchy, MountError},
-    export::prometheus::Metric,
 };
 
 /// The oldest kernel whose verifier and helpers the programs are made for.
@@ -33,7 +41,8 @@ const BPFFS: &str = "/sys/fs/bpf";
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// How a check came out, worst last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// As it should be.
     Ok,
@@ -44,16 +53,25 @@ pub enum Outcome {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What was looked at.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// How it came out.
     pub outcome: Outcome,
     /// What was found.
     pub found: String,
     /// What to do, where something is to be done.
     pub advice: Option<String>,
+}
+
+/// All of it: what `doctor -o json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Everything that was looked at, in the order of the screen.
+    pub checks: Vec<Check>,
+    /// The maps of the running agent; none without one.
+    pub maps: Vec<MapState>,
 }
 
 /// A kernel's version, as far as it decides anything.
@@ -88,18 +106,22 @@ struct Proc {
 // === impl Check ===
 
 impl Check {
-    fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Ok, found: found.into(), advice: None }
+    fn ok(name: impl Into<Cow<'static, str>>, found: impl Into<String>) -> Self {
+        Self { name: name.into(), outcome: Outcome::Ok, found: found.into(), advice: None }
     }
 
-    fn warning(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+    fn warning(
+        name: impl Into<Cow<'static, str>>,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
         let advice = Some(advice.into());
-        Self { name, outcome: Outcome::Warning, found: found.into(), advice }
+        Self { name: name.into(), outcome: Outcome::Warning, found: found.into(), advice }
     }
 
     fn failed(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         let advice = Some(advice.into());
-        Self { name, outcome: Outcome::Failed, found: found.into(), advice }
+        Self { name: name.into(), outcome: Outcome::Failed, found: found.into(), advice }
     }
 }
 
@@ -344,79 +366,19 @@ fn proc(proc: &Proc, may_trace: bool) -> Check {
     Check::ok(NAME, "visible in /proc")
 }
 
-/// What a running agent's metrics say about itself.
-pub fn agent(metrics: &[Metric]) -> Vec<Check> {
-    let mut checks = vec![lost(metrics), balance(metrics), maps(metrics)];
-    checks.extend(memory(metrics));
+/// What passes by unseen on this host, and who else has programs at the same cgroup.
+pub fn surroundings(config: &KernelConfig) -> Vec<Check> {
+    let held = caps::read(None, CapSet::Effective).unwrap_or_default();
+    let release = Release::parse(&kernel_release());
+    let mut checks = Surroundings::read().judge(release, &held);
+    let hierarchy = mount::hierarchy(config.cgroup.as_deref());
+    checks.extend(hierarchy.map(|found| neighbours::check(&found.attach)));
     checks
 }
 
-/// Why a running agent could not be asked. That none runs is no fault: a scan needs none.
-pub fn no_answer(none_runs: bool, reason: &str) -> Check {
-    if none_runs {
-        return Check::ok("agent", reason);
-    }
-    Check::warning("agent", reason, "see its log on stderr, or name another one with --api")
-}
-
-fn lost(metrics: &[Metric]) -> Check {
-    let counts = metrics.iter().filter(|metric| metric.name == "plainsight_lost_total");
-    let lost: Vec<String> = counts
-        .filter(|metric| metric.value > 0.0)
-        .map(|metric| {
-            format!("{} {}/{}", metric.value, metric.label("stage"), metric.label("reason"))
-        })
-        .collect();
-    if lost.is_empty() {
-        return Check::ok("lost", "nothing");
-    }
-    let advice = "see `lost` in docs/reference.md for what each means; edges/full: raise \
-                  --max-edges; ring: raise --ring-bytes";
-    Check::warning("lost", lost.join(", "), advice)
-}
-
-fn balance(metrics: &[Metric]) -> Check {
-    match sum(metrics, "plainsight_balance_error") {
-        Some(0.0) => Check::ok("balance", "everything counted is on an edge"),
-        Some(error) => Check::warning(
-            "balance",
-            format!("differs by {error}"),
-            "report it: numbers on edges are not exact",
-        ),
-        None => Check::warning("balance", "not in the agent's metrics", "is it another version?"),
-    }
-}
-
-fn maps(metrics: &[Metric]) -> Check {
-    let mut full = false;
-    let mut fills = Vec::new();
-    for entries in metrics.iter().filter(|metric| metric.name == "plainsight_map_entries") {
-        let map = entries.label("map");
-        let capacity = metrics
-            .iter()
-            .find(|metric| metric.name == "plainsight_map_capacity" && metric.label("map") == map);
-        let capacity = capacity.map_or(0.0, |metric| metric.value);
-        full |= capacity > 0.0 && entries.value >= 0.9 * capacity;
-        fills.push(format!("{map} {} of {capacity}", entries.value));
-    }
-    let found = if fills.is_empty() { "none reported".to_owned() } else { fills.join(", ") };
-    if full {
-        return Check::warning("maps", found, "raise --max-edges before edges are refused");
-    }
-    Check::ok("maps", found)
-}
-
-fn memory(metrics: &[Metric]) -> Option<Check> {
-    let kernel = sum(metrics, "plainsight_map_memory_bytes")?;
-    let own = sum(metrics, "process_resident_memory_bytes").unwrap_or_default();
-    let mib = |bytes: f64| bytes / f64::from(1 << 20);
-    let found = format!("{:.1} MiB in the agent, {:.1} MiB in the kernel", mib(own), mib(kernel));
-    Some(Check::ok("memory", found))
-}
-
-fn sum(metrics: &[Metric], name: &str) -> Option<f64> {
-    let values = metrics.iter().filter(|metric| metric.name == name).map(|metric| metric.value);
-    values.reduce(|sum, value| sum + value)
+/// The kernel memory that an agent with these settings would take.
+pub fn planned(config: &KernelConfig) -> Check {
+    running::kernel_memory(config.memory_bytes(), "would be taken by an agent")
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use plainsight::{
     cli::{Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, RunArgs, ScanArgs},
     client::{Client, NoAgent},
     config::{self, Config, KernelConfig, ScanConfig},
-    doctor::{self, Check, Outcome},
+    doctor::{self, Outcome, Report},
     view::{self, Style},
 };
 use plainsight_core::escape;
@@ -107,24 +107,41 @@ async fn map(args: MapArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn diagnose(args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    let mut checks = doctor::preflight(&KernelConfig::new(args.kernel)?);
-    if !args.preflight {
-        checks.extend(ask_agent(&args.agent.api).await?);
+    let config = KernelConfig::new(args.kernel)?;
+    let mut report = Report { checks: doctor::preflight(&config), maps: Vec::new() };
+    report.checks.extend(doctor::surroundings(&config));
+    if args.preflight {
+        report.checks.push(doctor::planned(&config));
+    } else {
+        ask_agent(&args.agent.api, &config, &mut report).await?;
     }
-    view::print(&view::doctor::text(&checks, Style::of_stdout()))?;
-    Ok(match doctor::worst(&checks) {
+    view::print(&match args.output {
+        Output::Text => view::doctor::text(&report.checks, Style::of_stdout()),
+        Output::Json => serde_json::to_string(&report)? + "\n",
+    })?;
+    Ok(match doctor::worst(&report.checks) {
         Outcome::Failed => ExitCode::from(FOUND),
         Outcome::Ok | Outcome::Warning => ExitCode::SUCCESS,
     })
 }
 
 /// An agent that does not run is nothing wrong with the host.
-async fn ask_agent(api: &str) -> anyhow::Result<Vec<Check>> {
+async fn ask_agent(api: &str, config: &KernelConfig, report: &mut Report) -> anyhow::Result<()> {
     let client = Client::new(api)?;
-    Ok(match client.metrics().await {
-        Ok(metrics) => doctor::agent(&metrics),
-        Err(error) => vec![doctor::no_answer(error.is::<NoAgent>(), &format!("{error:#}"))],
-    })
+    match client.metrics().await {
+        Ok(metrics) => {
+            let (is_good, text) = client.health().await?;
+            report.checks.push(doctor::health(is_good, &text));
+            report.checks.extend(doctor::agent(&metrics));
+            report.maps = doctor::maps(&metrics);
+        }
+        Err(error) => {
+            let none_runs = error.is::<NoAgent>();
+            report.checks.push(doctor::no_answer(none_runs, &format!("{error:#}")));
+            report.checks.push(doctor::planned(config));
+        }
+    }
+    Ok(())
 }
 
 /// What is missing is named before anything is touched; what is only unusual is logged.

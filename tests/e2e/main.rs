@@ -6,6 +6,7 @@ mod canary;
 mod churn;
 mod close;
 mod debian;
+mod doctor;
 mod failures;
 mod full_map;
 mod lifecycle;

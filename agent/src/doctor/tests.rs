@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::*;
+use super::{running::kernel_memory, *};
 use crate::export::prometheus::parse;
 
 fn config() -> KernelConfig {
@@ -142,12 +142,25 @@ fn a_healthy_agent_has_nothing_to_report() {
                 plainsight_balance_error 0\n\
                 plainsight_map_entries{map=\"EDGES\"} 23\n\
                 plainsight_map_capacity{map=\"EDGES\"} 131072\n\
+                plainsight_map_capacity{map=\"EVENTS\"} 1048576\n\
+                plainsight_map_memory_bytes{map=\"EVENTS\"} 1048576\n\
                 plainsight_map_memory_bytes{map=\"EDGES\"} 33554432\n\
+                plainsight_canary_runs_total{result=\"returned\"} 7\n\
+                plainsight_canary_runs_total{result=\"not_sent\"} 0\n\
                 process_resident_memory_bytes 10485760\n";
     let checks = agent(&parse(text).unwrap());
     assert_eq!(worst(&checks), Outcome::Ok, "{checks:?}");
-    assert_eq!(checks[2].found, "EDGES 23 of 131072");
-    assert_eq!(checks[3].found, "10.0 MiB in the agent, 32.0 MiB in the kernel");
+    let found: Vec<_> = checks.iter().map(|check| (&*check.name, &*check.found)).collect();
+    let expect = [
+        ("lost", "nothing"),
+        ("balance", "everything counted is on an edge"),
+        ("canary", "came back 7 times"),
+        ("map EDGES", "23 of 131072, 32.0 MiB"),
+        ("map EVENTS", "1048576, 1.0 MiB"),
+        ("memory", "10.0 MiB in the agent"),
+        ("kernel memory", "33.0 MiB in all maps, of 64.0 MiB meant to be enough"),
+    ];
+    assert_eq!(found, expect);
 }
 
 #[test]
@@ -159,7 +172,34 @@ fn losses_are_named_by_stage_and_reason() {
     let checks = agent(&parse(text).unwrap());
     assert_eq!(checks[0].found, "5 edges/full");
     assert_eq!(checks.iter().filter(|check| check.outcome == Outcome::Warning).count(), 3);
+    let text = "plainsight_canary_runs_total{result=\"returned\"} 7\n\
+                plainsight_canary_runs_total{result=\"record_lost\"} 2\n";
+    let canary = agent(&parse(text).unwrap()).into_iter().find(|check| check.name == "canary");
+    assert_eq!(canary.unwrap().found, "came back 7 times, and did not: 2 record_lost");
     advice_is_given_where_it_is_due(&checks);
+}
+
+#[test]
+fn kernel_memory_has_a_ceiling() {
+    assert_eq!(kernel_memory(64 << 20, "x").outcome, Outcome::Ok);
+    assert_eq!(kernel_memory((64 << 20) + 1, "x").outcome, Outcome::Warning);
+    assert_eq!(planned(&config()).outcome, Outcome::Ok);
+}
+
+#[test]
+fn bad_health_is_a_failure_and_says_why() {
+    let checks = [health(true, "attached\n"), health(false, "canary: none came back\n")];
+    assert_eq!(checks[0].outcome, Outcome::Ok);
+    assert_eq!((checks[1].outcome, &*checks[1].found), (Outcome::Failed, "canary: none came back"));
+    advice_is_given_where_it_is_due(&checks);
+}
+
+#[test]
+fn reports_are_json() {
+    let report = Report { checks: vec![Check::ok("kernel", "6.1")], maps: Vec::new() };
+    let expect = "{\"checks\":[{\"name\":\"kernel\",\"outcome\":\"ok\",\"found\":\"6.1\",\
+                  \"advice\":null}],\"maps\":[]}";
+    assert_eq!(serde_json::to_string(&report).unwrap(), expect);
 }
 
 #[test]

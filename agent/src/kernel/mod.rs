@@ -4,6 +4,7 @@
 //! the kernel takes everything out.
 
 mod attach;
+mod attached;
 mod batch;
 mod error;
 mod leave;
@@ -16,6 +17,7 @@ mod tables;
 mod trace;
 mod usage;
 
+pub use attached::{Attached, attached};
 /// What may be read from the kernel's bytes as it stands.
 pub use aya::Pod;
 pub use error::KernelError;

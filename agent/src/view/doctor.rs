@@ -18,7 +18,8 @@ fn one(check: &Check, width: usize, style: Style) -> String {
         Outcome::Failed => ("failed", Ink::Bad),
     };
     let word = style.paint(ink, &format!("{word:<7}"));
-    let mut text = format!("{word}  {:<width$}  {}\n", check.name, escape::terminal(&check.found));
+    let [name, found] = [&*check.name, &check.found].map(escape::terminal);
+    let mut text = format!("{word}  {name:<width$}  {found}\n");
     if let Some(advice) = &check.advice {
         let space = " ".repeat(7 + 2 + width + 2);
         text += &format!("{space}→ {}\n", escape::terminal(advice));

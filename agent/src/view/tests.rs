@@ -322,7 +322,7 @@ fn hostile_names_stay_on_their_line() {
         ("/plainsight/protocol", json!(HOSTILE)),
     ]);
     let check = Check {
-        name: "x",
+        name: "x\u{1b}[m".into(),
         outcome: Outcome::Warning,
         found: HOSTILE.into(),
         advice: Some(HOSTILE.into()),
@@ -341,8 +341,8 @@ fn hostile_names_stay_on_their_line() {
 
 #[test]
 fn checks_are_aligned_and_say_what_to_do() {
-    let check = |name, outcome, found: &str, advice: Option<&str>| Check {
-        name,
+    let check = |name: &'static str, outcome, found: &str, advice: Option<&str>| Check {
+        name: name.into(),
         outcome,
         found: found.into(),
         advice: advice.map(str::to_owned),
