@@ -154,6 +154,7 @@ fn sample(recording: &Recording, limit: usize) -> Sample {
         balance_error: 0,
         scans: Scans { count: 61, seconds: 0.5 },
         filters: 1,
+        clients_cut_off: 0,
         canary: None,
         process: Some(ProcessUse { resident_bytes: 9_437_184, cpu_seconds: 0.25 }),
     }

@@ -12,7 +12,10 @@ use std::{
     fs::File,
     os::fd::AsFd as _,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -76,6 +79,8 @@ enum Wake {
 struct Shared {
     state: Arc<Mutex<State>>,
     followed: Arc<Notify>,
+    /// Clients that took nothing of their answer for too long.
+    cut_off: Arc<AtomicU64>,
 }
 
 // === impl Shared ===
@@ -119,8 +124,16 @@ impl Source for Shared {
     fn metrics(&self) -> Result<(&'static str, String)> {
         let snapshot = self.snapshot();
         let sample = self.lock().sample(&snapshot);
-        let sample = Sample { edges: EdgeRows::new(&snapshot.edges, SERIES_LIMIT), ..sample };
+        let sample = Sample {
+            edges: EdgeRows::new(&snapshot.edges, SERIES_LIMIT),
+            clients_cut_off: self.cut_off.load(Ordering::Relaxed),
+            ..sample
+        };
         Ok((prometheus::CONTENT_TYPE, prometheus::encode(&sample)?))
+    }
+
+    fn cut_off(&self) {
+        self.cut_off.fetch_add(1, Ordering::Relaxed);
     }
 
     fn health(&self) -> Health {
@@ -221,7 +234,8 @@ fn start(config: &KernelConfig, cluster: Option<String>) -> Result<(Shared, Hier
     let mut state = State::new(kernel, names, retirement, now()?)?;
     state.scan(now()?)?;
     let state = Arc::new(Mutex::new(state));
-    Ok((Shared { state, followed: Arc::new(Notify::new()) }, hierarchy))
+    let shared = Shared { state, followed: Arc::default(), cut_off: Arc::default() };
+    Ok((shared, hierarchy))
 }
 
 /// Starts the canary, which needs a loopback interface and nothing else.

@@ -383,6 +383,7 @@ impl State {
             balance_error: self.balance_error(),
             scans: self.scans,
             filters: (self.kernel.filters_in_force() - reserved).into(),
+            clients_cut_off: 0,
             canary: self.canary.as_ref().map(Canary::runs),
             process: process::usage().map(|usage| ProcessUse {
                 resident_bytes: usage.resident_bytes,

@@ -46,6 +46,8 @@ pub struct Sample {
     pub filters: u64,
     /// What the agent's own process uses.
     pub process: Option<ProcessUse>,
+    /// Clients that were cut off because they did not take their answer.
+    pub clients_cut_off: u64,
     /// How its canary fares, where it has one.
     pub canary: Option<CanaryRuns>,
 }

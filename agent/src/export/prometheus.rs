@@ -267,6 +267,11 @@ fn totals(sample: &Sample) -> Vec<MetricFamily> {
             "By how much the totals and the edges differ; 0 when everything is accounted for.",
             [point(&[], sample.balance_error)],
         ),
+        counters(
+            "plainsight_clients_cut_off_total",
+            "Clients that took nothing of their answer for too long.",
+            [point(&[], sample.clients_cut_off)],
+        ),
         gauges(
             "plainsight_record_filters",
             "Record filters in force.",

@@ -3,7 +3,7 @@
 //! What is served comes from a [`Source`]; nothing here knows where it has it from. A browser can
 //! be led to any local port, so the Host header must name this server, nothing is shared across
 //! origins, and content types are not guessed. Clients can be slow or many: connections are
-//! limited, each carries one request, and its head must arrive in time.
+//! limited, each carries one request, its head must arrive in time, and its answer must be taken.
 
 mod api;
 mod connection;
@@ -30,6 +30,9 @@ pub const CONNECTIONS: usize = 64;
 
 /// How long answers under way may take once the agent stops.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// How long a client may take nothing of its answer.
+const STUCK: Duration = Duration::from_secs(30);
 
 /// What was lost, by stage and reason.
 pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
@@ -84,6 +87,9 @@ pub trait Source: Send + Sync + 'static {
     /// Metrics as text, and their content type.
     fn metrics(&self) -> anyhow::Result<(&'static str, String)>;
 
+    /// A client was cut off, because it took nothing of its answer for too long.
+    fn cut_off(&self);
+
     /// Whether the agent works.
     fn health(&self) -> Health;
 }
@@ -96,8 +102,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (stop, stopped) = watch::channel(false);
+    let cut_off = Arc::clone(&source);
     let router = router(source, listener.local_addr()?.port(), stopped.clone());
-    let listener = connection::Limited::new(listener, CONNECTIONS);
+    let listener =
+        connection::Limited::new(listener, CONNECTIONS, STUCK, Arc::new(move || cut_off.cut_off()));
     let serving = axum::serve(listener, router).with_graceful_shutdown(until(stopped));
     let serving = async { serving.await };
     tokio::pin!(serving);

@@ -47,6 +47,8 @@ impl Source for Fake {
         Ok(("text/plain; version=0.0.4", "x 1\n".into()))
     }
 
+    fn cut_off(&self) {}
+
     fn health(&self) -> Health {
         let why = if self.ill { "programs are detached" } else { "watching" };
         Health { alive: true, ready: !self.ill, why: why.into() }
