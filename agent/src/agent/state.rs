@@ -249,10 +249,11 @@ impl State {
         let ledger = Arc::make_mut(ledger);
         kernel.retire(|key, counters| {
             let half = Half { key: *key, counters: *counters };
-            match canary {
-                // Nobody sees it, so it is not kept; it counts all the same.
-                Some(canary) if canary.retires(&half) => ledger.let_go(&half),
-                _ => ledger.keep(&half),
+            // Nobody sees the canary's, so they are not kept; they count all the same.
+            if canary.as_mut().is_some_and(|canary| canary.retires(&half)) {
+                ledger.let_go(&half);
+            } else {
+                ledger.keep(&half);
             }
         })?;
         ledger.forget(self.retirement.before(now));
