@@ -3,6 +3,7 @@
 
 mod api;
 mod canary;
+mod cases;
 mod churn;
 mod close;
 mod debian;

@@ -1,13 +1,15 @@
 //! Network namespaces of the test's own, and pairs of virtual links between them.
 
 use std::{
-    fs::File,
+    collections::BTreeMap,
+    fs::{self, File},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::process::CommandExt as _,
     },
+    path::Path,
     process::Command,
     thread,
 };
@@ -84,6 +86,28 @@ impl Namespace {
         })
     }
 
+    /// Sets a value below `/proc/sys`, of those that each namespace has.
+    ///
+    /// # Panics
+    ///
+    /// If there is none of that name.
+    pub fn set(&self, name: &str, value: &str) {
+        let path = Path::new("/proc/sys").join(name);
+        let written = self.enter(|| fs::write(&path, value));
+        written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// The kernel's own counters of the namespace, by name.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel does not tell them.
+    #[must_use]
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        let read = || fs::read_to_string("/proc/thread-self/net/netstat");
+        pairs(&self.enter(read).expect("/proc shows counters of the network"))
+    }
+
     /// Lets `command` start in this namespace.
     ///
     /// # Panics
@@ -111,6 +135,14 @@ impl Default for Namespace {
 fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Names and values of `/proc/net/netstat`, where a line of names stands above a line of values.
+fn pairs(text: &str) -> BTreeMap<String, u64> {
+    let lines: Vec<&str> = text.lines().collect();
+    let both = lines.chunks(2).filter_map(|lines| lines.first().zip(lines.get(1)));
+    let words = both.flat_map(|(names, values)| names.split(' ').zip(values.split(' ')));
+    words.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
 }
 
 fn set_up(link: &Link, end: usize) -> io::Result<()> {

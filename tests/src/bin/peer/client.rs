@@ -2,47 +2,57 @@
 
 use std::{
     io,
-    mem::size_of_val,
     net::{IpAddr, SocketAddr, TcpStream},
     os::fd::{AsRawFd as _, OwnedFd},
     thread,
+    time::Duration,
 };
 
 use nix::{
     errno::Errno,
-    sys::socket::{
-        AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, connect, socket,
-    },
+    sys::socket::{MsgFlags, SockFlag, SockaddrStorage, bind, connect, sendto},
 };
 
 use super::{
     flags::Flags,
+    option,
     step::{self, Step},
     tally::Tally,
 };
 
 /// What to connect to, and how.
-struct Plan {
+struct Plan<'a> {
+    flags: &'a Flags,
     to: SocketAddr,
     /// Ports from that of `to` on, taken in turn.
     ports: u16,
     steps: Vec<Step>,
     from: Option<IpAddr>,
+    /// The same port each time, which the connection before may still have in `TIME_WAIT`.
+    from_port: Option<u16>,
     syn_retries: Option<i32>,
+    /// So many bytes go with the SYN, if the server has given a cookie for it (RFC 7413).
+    fast: Option<usize>,
     /// Give up before there can be an answer.
     abandon: bool,
 }
 
+/// Between two attempts to get a port that is taken for a while.
+const PAUSE: Duration = Duration::from_millis(10);
+
 // === impl Plan ===
 
-impl Plan {
-    fn new(flags: &Flags) -> anyhow::Result<Self> {
+impl<'a> Plan<'a> {
+    fn new(flags: &'a Flags) -> anyhow::Result<Self> {
         Ok(Self {
+            flags,
             to: flags.address("to")?,
             ports: flags.number("ports")?.unwrap_or(1),
             steps: Step::list(flags.text("steps").unwrap_or_default())?,
             from: flags.number("from")?,
+            from_port: flags.number("from-port")?,
             syn_retries: flags.number("syn-retries")?,
+            fast: flags.number("fast-open")?,
             abandon: flags.is_set("abandon"),
         })
     }
@@ -56,6 +66,7 @@ impl Plan {
                     if let Ok(local) = stream.local_addr() {
                         tally.port(local.port());
                     }
+                    tally.written += self.fast.unwrap_or(0) as u64;
                     step::play(&self.steps, stream, &mut tally);
                 }
                 Err(error) => tally.failure(&error),
@@ -67,26 +78,42 @@ impl Plan {
     fn connect(&self, number: u64) -> io::Result<TcpStream> {
         let mut to = self.to;
         to.set_port(to.port() + (number % u64::from(self.ports)) as u16);
-        if self.syn_retries.is_none() && self.from.is_none() && !self.abandon {
-            return TcpStream::connect(to);
+        loop {
+            let socket = self.socket(to)?;
+            match self.open(&socket, to) {
+                Ok(()) => return Ok(socket.into()),
+                // The kernel lets a port in `TIME_WAIT` go after a second.
+                Err(Errno::EADDRNOTAVAIL) if self.from_port.is_some() => thread::sleep(PAUSE),
+                Err(error) => return Err(error.into()),
+            }
         }
-        let socket = self.socket(to)?;
-        match connect(socket.as_raw_fd(), &SockaddrStorage::from(to)) {
-            Ok(()) => Ok(socket.into()),
-            Err(error) => Err(error.into()),
+    }
+
+    fn open(&self, socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
+        let address = SockaddrStorage::from(to);
+        let Some(length) = self.fast else { return connect(socket.as_raw_fd(), &address) };
+        let bytes = vec![0xa7; length];
+        let flags = MsgFlags::from_bits_retain(libc::MSG_FASTOPEN);
+        match sendto(socket.as_raw_fd(), &bytes, &address, flags)? {
+            sent if sent == length => Ok(()),
+            _ => Err(Errno::EMSGSIZE),
         }
     }
 
     fn socket(&self, to: SocketAddr) -> io::Result<OwnedFd> {
-        let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let mut flags = SockFlag::SOCK_CLOEXEC;
-        flags.set(SockFlag::SOCK_NONBLOCK, self.abandon);
-        let socket = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
+        let mut how = SockFlag::empty();
+        how.set(SockFlag::SOCK_NONBLOCK, self.abandon);
+        let socket = option::stream(self.flags, to, how)?;
         if let Some(retries) = self.syn_retries {
-            set_syn_retries(&socket, retries)?;
+            option::set_tcp(&socket, libc::TCP_SYNCNT, retries)?;
+        }
+        if self.flags.is_set("fast-open-connect") {
+            option::set_tcp(&socket, libc::TCP_FASTOPEN_CONNECT, 1)?;
         }
         if let Some(from) = self.from {
-            bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
+            option::reuse_address(&socket)?;
+            let from = SocketAddr::new(from, self.from_port.unwrap_or(0));
+            bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
         }
         Ok(socket)
     }
@@ -104,7 +131,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
 }
 
 /// A thread for each connection; threads inherit the name of the one that starts them.
-fn parallel(plan: &Plan, connections: u64) -> Tally {
+fn parallel(plan: &Plan<'_>, connections: u64) -> Tally {
     let mut total = Tally::default();
     thread::scope(|scope| {
         let threads: Vec<_> =
@@ -114,19 +141,4 @@ fn parallel(plan: &Plan, connections: u64) -> Tally {
         }
     });
     total
-}
-
-/// `TCP_SYNCNT` (tcp(7)).
-fn set_syn_retries(socket: &OwnedFd, retries: i32) -> io::Result<()> {
-    // SAFETY: the descriptor is valid, and the value is an int, as the option wants it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_SYNCNT,
-            (&raw const retries).cast(),
-            size_of_val(&retries) as libc::socklen_t,
-        )
-    };
-    Errno::result(result).map(drop).map_err(io::Error::from)
 }

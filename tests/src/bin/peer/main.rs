@@ -3,9 +3,13 @@
 //! Output is one JSON object a line: where it listens, that it waits for a line on its input, and
 //! at the end a tally. Flags are `--name value`.
 //!
-//! * `serve --listen ADDRESS --connections N --steps STEPS`
-//! * `connect --to ADDRESS --connections N --steps STEPS [--ports N] [--from IP]
-//!   [--parallel yes] [--syn-retries N] [--abandon yes]`
+//! * `serve --listen ADDRESS --connections N --steps STEPS [--reuse-port yes] [--until told]
+//!   [--fast-open N] [--hand-to NAME] [--mptcp yes]`
+//! * `take --as NAME --connections N --steps STEPS`: connections that another process accepted
+//! * `connect --to ADDRESS --connections N --steps STEPS [--ports N] [--from IP [--from-port N]]
+//!   [--parallel yes] [--syn-retries N] [--abandon yes] [--fast-open N]
+//!   [--fast-open-connect yes] [--mptcp yes]`
+//! * `meet --from ADDRESS --to ADDRESS --steps STEPS`: one of two ends that both connect
 //! * `full --listen ADDRESS`: a listener that answers no SYN, until its input ends
 //! * `udp-echo --listen ADDRESS --datagrams N`
 //! * `udp-ask --to ADDRESS --datagrams N --bytes N`
@@ -14,6 +18,11 @@ mod client;
 mod datagram;
 mod flags;
 mod full;
+mod handover;
+mod inherit;
+mod listener;
+mod meet;
+mod option;
 mod phrase;
 mod server;
 mod step;
@@ -43,7 +52,9 @@ fn run() -> anyhow::Result<()> {
     take_name(flags.text("name").unwrap_or("peer"))?;
     match command.as_str() {
         "serve" => server::run(&flags),
+        "take" => handover::take(&flags),
         "connect" => client::run(&flags),
+        "meet" => meet::run(&flags),
         "full" => full::run(&flags),
         "udp-echo" => datagram::echo(&flags),
         "udp-ask" => datagram::ask(&flags),

@@ -4,13 +4,18 @@ use std::{
     io::{self, ErrorKind, Read as _, Write as _},
     net::{Shutdown, TcpStream},
     os::fd::AsFd as _,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{setsockopt, sockopt},
+};
 
 use super::{
-    phrase,
+    inherit, option, phrase,
     tally::{self, Tally},
 };
 
@@ -29,9 +34,18 @@ pub(crate) enum Step {
     Shutdown,
     /// Say so, and wait for a line on standard input.
     Wait,
+    /// Wait until the other end has acknowledged all that was written.
+    Acknowledged,
+    /// Wait until the connection is no more, by a reset for one.
+    Ended,
+    /// Let a child of this name go on, and close this process's own descriptor.
+    Fork(String),
     /// Close by a reset.
     Reset,
 }
+
+/// Between two looks at what is not yet acknowledged.
+const PAUSE: Duration = Duration::from_millis(1);
 
 const CHUNK: usize = 65_536;
 
@@ -52,6 +66,9 @@ impl Step {
             Some(("send", count)) => Self::Send(count.parse()?),
             Some(("receive", count)) => Self::Receive(count.parse()?),
             Some(("say", name)) => Self::Say(phrase::phrase(name).context("unknown words")?),
+            Some(("fork", name)) => Self::Fork(name.to_owned()),
+            None if word == "acknowledged" => Self::Acknowledged,
+            None if word == "ended" => Self::Ended,
             None if word == "drain" => Self::Drain,
             None if word == "shutdown" => Self::Shutdown,
             None if word == "wait" => Self::Wait,
@@ -72,6 +89,10 @@ impl Step {
             Self::Drain => drain(stream, tally),
             Self::Shutdown => stream.shutdown(Shutdown::Write),
             Self::Wait => tally::wait(),
+            Self::Acknowledged => acknowledged(stream),
+            Self::Ended => ended(stream),
+            // `go_on` does it, because the stream goes.
+            Self::Fork(_) => Ok(()),
             Self::Reset => Ok(setsockopt(
                 &stream.as_fd(),
                 sockopt::Linger,
@@ -81,10 +102,19 @@ impl Step {
     }
 }
 
-/// Goes through the steps and closes. An error ends the connection and is counted.
-pub(crate) fn play(steps: &[Step], mut stream: TcpStream, tally: &mut Tally) {
+/// Goes through the steps with an established connection, and closes. An error ends the connection and is counted.
+pub(crate) fn play(steps: &[Step], stream: TcpStream, tally: &mut Tally) {
     tally.connections += 1;
-    for step in steps {
+    go_on(steps, stream, tally);
+}
+
+/// The same with one that was counted before.
+pub(crate) fn go_on(steps: &[Step], mut stream: TcpStream, tally: &mut Tally) {
+    for (number, step) in steps.iter().enumerate() {
+        if let Step::Fork(name) = step {
+            inherit::hand_down(name, &steps[number + 1..], stream, tally);
+            return;
+        }
         if let Err(error) = step.take(&mut stream, tally) {
             tally.error(&error);
             return;
@@ -126,4 +156,17 @@ fn drain(stream: &mut TcpStream, tally: &mut Tally) -> io::Result<()> {
             read => tally.read += read as u64,
         }
     }
+}
+
+fn acknowledged(stream: &TcpStream) -> io::Result<()> {
+    while option::unacknowledged(stream)? != 0 {
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Of a connection that has ended both ways poll(2) tells without being asked.
+fn ended(stream: &TcpStream) -> io::Result<()> {
+    poll(&mut [PollFd::new(stream.as_fd(), PollFlags::empty())], PollTimeout::NONE)?;
+    Ok(())
 }
