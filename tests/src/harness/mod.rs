@@ -3,6 +3,7 @@
 mod agent;
 mod answer;
 mod cgroup;
+mod ethtool;
 mod http;
 mod metrics;
 mod namespace;
@@ -19,6 +20,7 @@ mod wait;
 pub use agent::{Agent, Ended};
 pub use answer::{Edge, Record, one, only};
 pub use cgroup::Cgroup;
+pub use ethtool::Offload;
 pub use http::{Response, get, get_as};
 pub use metrics::Metrics;
 pub use namespace::{Link, Namespace};

@@ -16,7 +16,10 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::netlink::Netlink;
+use super::{
+    ethtool::{self, Offload},
+    netlink::Netlink,
+};
 
 /// A network namespace with its loopback up. It lives as long as this or a process in it.
 #[derive(Debug)]
@@ -62,16 +65,67 @@ impl Namespace {
     /// If the kernel refuses it: it needs the module veth.
     #[must_use]
     pub fn join(&self, other: &Self) -> Link {
-        let link = Link {
-            v4: [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)],
-            v6: [1, 2].map(|last| Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, last)),
-        };
+        let link = self.join_before_addresses(other);
+        self.add_addresses(&link, 0);
+        other.add_addresses(&link, 1);
+        link
+    }
+
+    /// The same without the addresses that the ends will have.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it.
+    #[must_use]
+    pub fn join_before_addresses(&self, other: &Self) -> Link {
         self.enter(|| Netlink::open()?.add_pair(LINK, other.file.as_fd()))
             .expect("a veth pair can be made");
-        for (namespace, end) in [(self, 0), (other, 1)] {
-            namespace.enter(|| set_up(&link, end)).expect("a link can be set up");
+        for namespace in [self, other] {
+            namespace.enter(|| Netlink::open()?.up(LINK)).expect("a link can be brought up");
         }
-        link
+        Link {
+            v4: [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)],
+            v6: [1, 2].map(|last| Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, last)),
+        }
+    }
+
+    /// Gives this namespace the addresses of that end of the link.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it.
+    pub fn add_addresses(&self, link: &Link, end: usize) {
+        let add = || {
+            let mut netlink = Netlink::open()?;
+            netlink.add_address(LINK, IpAddr::V4(link.v4[end]), 24)?;
+            netlink.add_address(LINK, IpAddr::V6(link.v6[end]), 64)
+        };
+        self.enter(add).unwrap_or_else(|error: io::Error| panic!("addresses of a link: {error}"));
+    }
+
+    /// Leaves segmentation to this namespace's end of the link, or does not.
+    ///
+    /// # Panics
+    ///
+    /// If the link cannot do so.
+    pub fn set_offload(&self, offload: Offload, is_on: bool) {
+        let set = self.enter(|| ethtool::set(LINK, offload, is_on));
+        set.unwrap_or_else(|error| panic!("{offload:?}: {error}"));
+    }
+
+    /// Packets that came over the link to this namespace.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel does not tell.
+    #[must_use]
+    pub fn packets_received(&self) -> u64 {
+        let text = self.enter(|| fs::read_to_string("/proc/thread-self/net/dev"));
+        let text = text.expect("/proc shows links");
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(LINK));
+        // After the name: bytes received, then packets.
+        let packets = line.and_then(|line| line.split_whitespace().nth(2)?.parse().ok());
+        packets.expect("a count of packets")
     }
 
     /// Runs `work` in a thread that is in this namespace.
@@ -143,11 +197,4 @@ fn pairs(text: &str) -> BTreeMap<String, u64> {
     let both = lines.chunks(2).filter_map(|lines| lines.first().zip(lines.get(1)));
     let words = both.flat_map(|(names, values)| names.split(' ').zip(values.split(' ')));
     words.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
-}
-
-fn set_up(link: &Link, end: usize) -> io::Result<()> {
-    let mut netlink = Netlink::open()?;
-    netlink.add_address(LINK, IpAddr::V4(link.v4[end]), 24)?;
-    netlink.add_address(LINK, IpAddr::V6(link.v6[end]), 64)?;
-    netlink.up(LINK)
 }
