@@ -2,6 +2,7 @@
 //! cgroup, and where it needs them network namespaces, of its own.
 
 mod api;
+mod brief;
 mod canary;
 mod cases;
 mod churn;

@@ -154,6 +154,16 @@ impl Peer {
         assert!(line["waiting"].is_boolean(), "{} does not wait: {line}", self.name);
     }
 
+    /// Waits until it tells this number.
+    ///
+    /// # Panics
+    ///
+    /// If it says something else.
+    pub fn number(&mut self, key: &str) -> u64 {
+        let line = self.line();
+        line[key].as_u64().unwrap_or_else(|| panic!("{}: no {key}: {line}", self.name))
+    }
+
     /// Lets it go on from a step `wait`.
     ///
     /// # Panics

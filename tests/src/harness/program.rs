@@ -31,7 +31,12 @@ pub fn agent_binary() -> PathBuf {
 }
 
 /// The peers' program: named by `PLAINSIGHT_PEER`, else built beside this test.
-pub(super) fn peer_binary() -> PathBuf {
+///
+/// # Panics
+///
+/// If there is none.
+#[must_use]
+pub fn peer_binary() -> PathBuf {
     find("PLAINSIGHT_PEER", "peer")
 }
 

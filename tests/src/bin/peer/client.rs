@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr, TcpStream},
     os::fd::{AsRawFd as _, OwnedFd},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -33,6 +33,8 @@ struct Plan<'a> {
     syn_retries: Option<i32>,
     /// So many bytes go with the SYN, if the server has given a cookie for it (RFC 7413).
     fast: Option<usize>,
+    /// Connections a second, by default as many as there can be.
+    rate: Option<u64>,
     /// Give up before there can be an answer.
     abandon: bool,
 }
@@ -53,6 +55,7 @@ impl<'a> Plan<'a> {
             from_port: flags.number("from-port")?,
             syn_retries: flags.number("syn-retries")?,
             fast: flags.number("fast-open")?,
+            rate: flags.number("rate")?,
             abandon: flags.is_set("abandon"),
         })
     }
@@ -60,7 +63,9 @@ impl<'a> Plan<'a> {
     /// One connection after another, from the `first` on.
     fn play(&self, first: u64, count: u64) -> Tally {
         let mut tally = Tally::default();
+        let start = Instant::now();
         for number in first..first + count {
+            self.wait_for_turn(number, start);
             match self.connect(number) {
                 Ok(stream) => {
                     if let Ok(local) = stream.local_addr() {
@@ -73,6 +78,13 @@ impl<'a> Plan<'a> {
             }
         }
         tally
+    }
+
+    /// Keeps to the rate, and makes up for what was late.
+    fn wait_for_turn(&self, number: u64, start: Instant) {
+        let Some(rate) = self.rate else { return };
+        let due = Duration::from_nanos(number * 1_000_000_000 / rate);
+        thread::sleep(due.saturating_sub(start.elapsed()));
     }
 
     fn connect(&self, number: u64) -> io::Result<TcpStream> {
@@ -128,6 +140,12 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         plan.play(0, connections)
     };
     Ok(tally.tell()?)
+}
+
+/// A single connection: whether all went well with it.
+pub(crate) fn one(flags: &Flags) -> anyhow::Result<bool> {
+    let tally = Plan::new(flags)?.play(0, 1);
+    Ok(tally.connections == 1 && tally.is_without_errors())
 }
 
 /// A thread for each connection; threads inherit the name of the one that starts them.

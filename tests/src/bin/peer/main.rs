@@ -8,7 +8,11 @@
 //! * `take --as NAME --connections N --steps STEPS`: connections that another process accepted
 //! * `connect --to ADDRESS --connections N --steps STEPS [--ports N] [--from IP [--from-port N]]
 //!   [--parallel yes] [--syn-retries N] [--abandon yes] [--fast-open N]
-//!   [--fast-open-connect yes] [--mptcp yes]`
+//!   [--fast-open-connect yes] [--mptcp yes] [--rate N]`
+//! * `swarm --to ADDRESS --processes N --names NAME,NAME --steps STEPS [--programs FOLDER]`: a
+//!   process for each connection; with a folder each is a program of that name in it
+//! * `hold --to ADDRESS --connections N` and `hold --listen ADDRESS --connections N`: all at once,
+//!   until a line comes
 //! * `meet --from ADDRESS --to ADDRESS --steps STEPS`: one of two ends that both connect
 //! * `full --listen ADDRESS`: a listener that answers no SYN, until its input ends
 //! * `udp-echo --listen ADDRESS --datagrams N`
@@ -19,6 +23,7 @@ mod datagram;
 mod flags;
 mod full;
 mod handover;
+mod hold;
 mod inherit;
 mod listener;
 mod meet;
@@ -26,6 +31,7 @@ mod option;
 mod phrase;
 mod server;
 mod step;
+mod swarm;
 mod tally;
 
 use std::process::ExitCode;
@@ -49,11 +55,15 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     nix::unistd::alarm::set(LIMIT_SECONDS);
     let (command, flags) = Flags::read(std::env::args().skip(1))?;
-    take_name(flags.text("name").unwrap_or("peer"))?;
+    if let Some(name) = flags.text("name") {
+        take_name(name)?;
+    }
     match command.as_str() {
         "serve" => server::run(&flags),
         "take" => handover::take(&flags),
         "connect" => client::run(&flags),
+        "swarm" => swarm::run(&flags),
+        "hold" => hold::run(&flags),
         "meet" => meet::run(&flags),
         "full" => full::run(&flags),
         "udp-echo" => datagram::echo(&flags),

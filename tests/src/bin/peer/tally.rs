@@ -41,6 +41,11 @@ impl Tally {
         }
     }
 
+    /// Whether every established connection ended as it should.
+    pub(crate) fn is_without_errors(&self) -> bool {
+        self.errors.is_empty()
+    }
+
     /// Adds what another thread counted.
     pub(crate) fn add(&mut self, other: Self) {
         self.connections += other.connections;
