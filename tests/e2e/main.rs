@@ -21,6 +21,7 @@ mod offload;
 mod older;
 mod ports;
 mod protocols;
+mod scale;
 mod simultaneous;
 mod sockets;
 mod udp;

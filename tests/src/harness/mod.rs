@@ -2,6 +2,7 @@
 
 mod agent;
 mod answer;
+mod busy;
 mod cgroup;
 mod ethtool;
 mod http;
@@ -19,6 +20,7 @@ mod wait;
 
 pub use agent::{Agent, Ended};
 pub use answer::{Edge, Record, one, only};
+pub use busy::Busy;
 pub use cgroup::Cgroup;
 pub use ethtool::Offload;
 pub use http::{Response, get, get_as};
