@@ -7,6 +7,7 @@ mod canary;
 mod cases;
 mod churn;
 mod close;
+mod complete;
 mod debian;
 mod doctor;
 mod failures;

@@ -1,6 +1,7 @@
 //! The agent under test, as a process.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Command, ExitStatus, Stdio},
@@ -223,6 +224,30 @@ impl Agent {
         });
         self.running = false;
         Ended { status, took: start.elapsed(), objects }
+    }
+
+    /// Stops it where it stands.
+    ///
+    /// # Panics
+    ///
+    /// If it is gone.
+    pub fn pause(&self) {
+        kill(self.process(), Signal::SIGSTOP).expect("a child can be sent a signal");
+        // The signal has come to all of its threads once the process is in the state "T" (proc(5)).
+        let path = format!("/proc/{}/stat", self.pid());
+        wait::until("a stopped agent", || match fs::read_to_string(&path) {
+            Ok(stat) if stat.contains(") T ") => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    ///
+    /// If it is gone.
+    pub fn resume(&self) {
+        kill(self.process(), Signal::SIGCONT).expect("a child can be sent a signal");
     }
 
     fn process(&self) -> Pid {

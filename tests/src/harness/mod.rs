@@ -27,7 +27,7 @@ pub use http::{Response, get, get_as};
 pub use metrics::Metrics;
 pub use namespace::{Link, Namespace};
 pub use objects::Objects;
-pub use observer::Observer;
+pub use observer::{Observed, Observer};
 pub use peer::{Peer, Place, Tally};
 pub use program::{Finished, agent_binary, peer_binary, run};
 pub use report::{count, full, is_guest, report, skip};

@@ -14,12 +14,24 @@ use nix::{
 
 use super::{Agent, Record, program, wait};
 
+/// What an observer has printed.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Records.
+    pub records: Vec<Record>,
+    /// Records that it was told it missed.
+    pub missed: u64,
+}
+
 /// A running observer, with its filter in force in the kernel.
 #[derive(Debug)]
 pub struct Observer {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
 }
+
+/// How a line begins that tells of missed records.
+const GAP: &str = "{\"gap\":";
 
 // === impl Observer ===
 
@@ -60,6 +72,37 @@ impl Observer {
         let records = self.read();
         assert_eq!(records.len() as u64, count, "more records than connections: {records:#?}");
         records
+    }
+
+    /// Waits for `count` records, whatever it was told it missed between them.
+    ///
+    /// # Panics
+    ///
+    /// If that takes too long.
+    pub fn wait_for(&mut self, count: u64) {
+        wait::until("records", || match self.count() {
+            records if records >= count => Ok(()),
+            records => Err(format!("{records} of {count}; the observer {}", self.state())),
+        });
+    }
+
+    /// How many records it has printed. They are not read for it: there may be very many.
+    fn count(&self) -> u64 {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter(|line| !line.starts_with(GAP)).count() as u64
+    }
+
+    /// All that it has printed.
+    ///
+    /// # Panics
+    ///
+    /// If a line is no JSON.
+    #[must_use]
+    pub fn observed(&self) -> Observed {
+        let (gaps, records): (Vec<_>, Vec<_>) =
+            self.read().into_iter().partition(|record| record.0.get("gap").is_some());
+        let missed = gaps.iter().filter_map(|gap| gap.0["gap"]["missed"].as_u64()).sum();
+        Observed { records, missed }
     }
 
     /// Ends it as a user does, and waits until the kernel has forgotten its filter.
