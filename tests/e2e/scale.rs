@@ -96,7 +96,8 @@ fn very_many_connections_at_once() {
         format!("{all} within {SOON:?}"),
         format!("{all} within {took:.1?}"),
     );
-    assert!(took <= SOON, "{took:?}");
+    // A virtual machine without hardware support promises no time.
+    assert!(took <= SOON || is_guest(), "{took:?}");
     for mut peer in peers {
         peer.proceed();
         assert_eq!(peer.finish().connections, each);
