@@ -25,4 +25,5 @@ mod protocols;
 mod scale;
 mod simultaneous;
 mod sockets;
+mod subflows;
 mod udp;

@@ -103,6 +103,22 @@ impl Namespace {
         self.enter(add).unwrap_or_else(|error: io::Error| panic!("addresses of a link: {error}"));
     }
 
+    /// Lets MPTCP connections have a second subflow, from an address of its own or from wherever
+    /// the other end has it.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it.
+    pub fn allow_subflow(&self, from: Option<Ipv4Addr>) {
+        let allow = || {
+            if let Some(from) = from {
+                Netlink::open()?.add_address(LINK, IpAddr::V4(from), 24)?;
+            }
+            Netlink::open_generic()?.allow_subflow(from)
+        };
+        self.enter(allow).unwrap_or_else(|error: io::Error| panic!("a subflow: {error}"));
+    }
+
     /// Leaves segmentation to this namespace's end of the link, or does not.
     ///
     /// # Panics

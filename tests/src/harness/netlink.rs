@@ -1,10 +1,10 @@
-//! The few requests of rtnetlink (rtnetlink(7)) that make links: virtual machines that run the
-//! tests have no program for it.
+//! The few requests of netlink that make links (rtnetlink(7)) and MPTCP's subflows: virtual
+//! machines that run the tests have no program for it.
 
 use std::{
     ffi::CString,
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
@@ -28,18 +28,39 @@ const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 /// `VETH_INFO_PEER` (include/uapi/linux/veth.h).
 const VETH_PEER: u16 = 1;
+/// The command `CTRL_CMD_GETFAMILY` and its attributes (include/uapi/linux/genetlink.h).
+const GET_FAMILY: u8 = 3;
+const FAMILY_ID: u16 = 1;
+const FAMILY_NAME: u16 = 2;
+/// Commands of MPTCP's path manager, `MPTCP_PM_CMD_…` (include/uapi/linux/mptcp_pm.h).
+const PM_ADD_ADDRESS: u8 = 1;
+const PM_SET_LIMITS: u8 = 5;
+/// Their attributes, `MPTCP_PM_ATTR_…`.
+const PM_ADDRESS: u16 = 1;
+const PM_ADDRESSES: u16 = 2;
+const PM_SUBFLOWS: u16 = 3;
+/// Attributes of an address, `MPTCP_PM_ADDR_ATTR_…`, and the one flag that is used.
+const ADDRESS_FAMILY: u16 = 1;
+const ADDRESS_IPV4: u16 = 3;
+const ADDRESS_FLAGS: u16 = 6;
+const FLAG_SUBFLOW: u32 = 2;
 
 // === impl Netlink ===
 
 impl Netlink {
-    /// A socket in the calling thread's namespace.
+    /// A socket for links, in the calling thread's namespace.
     pub(super) fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkRoute,
-        )?;
+        Self::of(SockProtocol::NetlinkRoute)
+    }
+
+    /// A socket for the kernel's other parts, likewise.
+    pub(super) fn open_generic() -> io::Result<Self> {
+        Self::of(SockProtocol::NetlinkGeneric)
+    }
+
+    fn of(protocol: SockProtocol) -> io::Result<Self> {
+        let kind = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
+        let socket = socket(AddressFamily::Netlink, kind.0, kind.1, protocol)?;
         Ok(Self { socket, sequence: 0 })
     }
 
@@ -82,6 +103,45 @@ impl Netlink {
         request.attribute(libc::IFA_LOCAL, &bytes);
         request.attribute(libc::IFA_ADDRESS, &bytes);
         self.ask(request)
+    }
+
+    /// Lets every MPTCP connection have one more subflow, which this end opens from `from` if it is
+    /// given and the other end's otherwise (include/uapi/linux/mptcp_pm.h).
+    pub(super) fn allow_subflow(&mut self, from: Option<Ipv4Addr>) -> io::Result<()> {
+        let family = self.family("mptcp_pm")?;
+        let mut limits = Request::new(family, 0, &[PM_SET_LIMITS, 1, 0, 0]);
+        limits.attribute(PM_ADDRESSES, &0_u32.to_ne_bytes());
+        limits.attribute(PM_SUBFLOWS, &1_u32.to_ne_bytes());
+        self.ask(limits)?;
+        let Some(from) = from else { return Ok(()) };
+        let mut endpoint = Request::new(family, 0, &[PM_ADD_ADDRESS, 1, 0, 0]);
+        endpoint.nested(PM_ADDRESS | libc::NLA_F_NESTED as u16, |endpoint| {
+            endpoint.attribute(ADDRESS_FAMILY, &(libc::AF_INET as u16).to_ne_bytes());
+            endpoint.attribute(ADDRESS_IPV4, &from.octets());
+            endpoint.attribute(ADDRESS_FLAGS, &FLAG_SUBFLOW.to_ne_bytes());
+        });
+        self.ask(endpoint)
+    }
+
+    /// The number of a family of generic requests (include/uapi/linux/genetlink.h).
+    fn family(&mut self, name: &str) -> io::Result<u16> {
+        let mut request = Request::new(libc::GENL_ID_CTRL as u16, 0, &[GET_FAMILY, 1, 0, 0]);
+        request.text(FAMILY_NAME, name);
+        self.sequence += 1;
+        send(self.socket.as_raw_fd(), &request.finish(self.sequence), MsgFlags::empty())?;
+        let (mut answer, mut end) = ([0; 4096], [0; 4096]);
+        let length = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        recv(self.socket.as_raw_fd(), &mut end, MsgFlags::empty())?;
+        // After both headers attributes follow each other, each with its length and its kind.
+        let mut rest = answer[..length].get(20..).unwrap_or_default();
+        while let [low, high, kind, _, value @ ..] = rest {
+            if let (FAMILY_ID, [low, high, ..]) = (u16::from(*kind), value) {
+                return Ok(u16::from_ne_bytes([*low, *high]));
+            }
+            let length = usize::from(u16::from_ne_bytes([*low, *high])).max(4);
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Err(io::ErrorKind::NotFound.into())
     }
 
     /// Sends a request and reads the kernel's verdict on it (`NLMSG_ERROR`, netlink(7)).
