@@ -57,7 +57,7 @@ fn while_the_agent_stands_still() {
     // The ring is full after the first turn; in full the agent stands still for ten seconds.
     let least = Duration::from_secs(if full() { 10 } else { 0 });
     while connections == 0 || start.elapsed() < least {
-        connections += load(&stage, &namespace, 1_009, None);
+        connections += load(&stage, &namespace, 503, None);
     }
     let stood = start.elapsed();
     assert!(connections * ENDS * RECORD > RING, "{connections} connections fill the ring");
@@ -76,7 +76,7 @@ fn while_the_agent_stands_still() {
 
 /// Follows everything, and finds a record of each end of each connection, or its loss.
 fn follow(connections: u64, rate: Option<u64>) -> Records {
-    let connections = if is_guest() { connections.min(2_003) } else { connections };
+    let connections = if is_guest() { connections.min(503) } else { connections };
     let stage = Stage::set();
     let namespace = Namespace::new();
     let mut observer = Observer::start(&stage.agent, &[]);

@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 #[test]
 fn very_many_connections_a_second() {
-    let connections = if is_guest() { 5_003 } else { count(40_009, 1_200_007) };
+    let connections = if is_guest() { 2_003 } else { count(40_009, 1_200_007) };
     let stage = Stage::set();
     let namespace = Namespace::new();
     let place = stage.within(&namespace);
