@@ -143,7 +143,12 @@ mod tests {
         check(1, abi::VERSION, 15, Some(EventError::Short(15)));
         check(1, abi::VERSION, size_of::<FirstSeen>() - 1, Some(EventError::Short(127)));
         check(2, abi::VERSION, size_of::<FirstSeen>(), Some(EventError::Short(128)));
-        check(1, abi::VERSION + 1, size_of::<FirstSeen>(), Some(EventError::Version(abi::VERSION + 1)));
+        check(
+            1,
+            abi::VERSION + 1,
+            size_of::<FirstSeen>(),
+            Some(EventError::Version(abi::VERSION + 1)),
+        );
         check(9, abi::VERSION, size_of::<FirstSeen>(), Some(EventError::Kind(9)));
     }
 }

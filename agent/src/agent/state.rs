@@ -12,8 +12,8 @@ use plainsight_core::{
     flow::{self, Clock, Endpoint, Half, Held, Reporter},
     graph,
     identity::{self, Directory},
-    protocol::{self, Transport},
     ledger::Ledger,
+    protocol::{self, Transport},
     record::{self, Record},
 };
 use plainsight_ebpf::abi::{

@@ -70,7 +70,7 @@ impl Kernel {
         let state = SocketState {
             flow: self.older_flow(connection),
             opened_ns: now_ns,
-            joined_acked: connection.acked,
+            joined_acked_or_pair: connection.acked,
             joined_received: connection.received,
             phase: Phase::Open as u8,
             settled: 1,
@@ -119,10 +119,7 @@ impl Kernel {
     /// # Errors
     ///
     /// If the kernel refuses the read.
-    pub fn read_older(
-        &mut self,
-        each: impl FnMut(&u64, &SocketState),
-    ) -> Result<(), KernelError> {
+    pub fn read_older(&mut self, each: impl FnMut(&u64, &SocketState)) -> Result<(), KernelError> {
         let OlderTable { map, batch } = &mut self.older;
         batch
             .read(map.map().fd().as_fd(), each)

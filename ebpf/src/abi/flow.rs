@@ -94,9 +94,10 @@ pub struct SocketState {
     pub sent_bytes: u64,
     /// Payload bytes already added to an edge, likewise.
     pub received_bytes: u64,
-    /// The kernel's count of bytes acknowledged when the connection was joined late, less what
-    /// [`Self::sent_bytes`] had then; else 0.
-    pub joined_acked: u64,
+    /// Of a connection that was joined late: the kernel's count of bytes acknowledged then. Of a
+    /// server's end whose client was not established yet (TCP Fast Open, RFC 7413; both ends open,
+    /// RFC 9293, section 3.5): where its [`Pair`] will lie. Else 0.
+    pub joined_acked_or_pair: u64,
     /// The kernel's count of bytes received then; else 0.
     pub joined_received: u64,
     /// [`super::config::Config::epoch`] at the last addition.
@@ -125,8 +126,10 @@ pub struct SocketState {
     pub reset_in: u8,
     /// 1 once the application closed its last descriptor. Written without the socket's lock.
     pub orphaned: u8,
+    /// 1 if this end sent the first SYN, or one of the two: the kernel counts it as acknowledged.
+    pub syn_sent: u8,
     /// Explicit padding.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
 }
 
 /// What a client leaves for the server's end on the same host to find.

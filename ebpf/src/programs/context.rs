@@ -627,7 +627,8 @@ impl Packet {
     pub(super) fn class(&self, datagram: &Datagram) -> Class {
         let mut window: [u8; HEAD_LEN] = zeros();
         // What is shorter than the window is shorter than any rule asks for.
-        let whole = datagram.bytes >= HEAD_LEN as u64 && self.load(datagram.payload_at, &mut window);
+        let whole =
+            datagram.bytes >= HEAD_LEN as u64 && self.load(datagram.payload_at, &mut window);
         if whole { head::datagram(&window, datagram.bytes as u32) } else { Class::Unknown }
     }
 

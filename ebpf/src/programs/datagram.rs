@@ -147,7 +147,10 @@ fn begin(state: &mut DatagramState, remote: Address, port: u16) {
 fn is_first(state: &DatagramState, datagram: &Datagram) -> bool {
     let is_free = state.flow.role == 0 && state.peer_port == 0;
     let is_peer = state.peer_port == datagram.peer_port && state.peer == datagram.peer;
-    state.connected != 0 || is_free || is_peer || (datagram.is_sent && is_translated(state, datagram))
+    state.connected != 0
+        || is_free
+        || is_peer
+        || (datagram.is_sent && is_translated(state, datagram))
 }
 
 /// Whether it is of the first conversation, to another address than the application asked for.
@@ -292,10 +295,8 @@ fn pair_id(flow: &Flow, datagram: &Datagram) -> u64 {
         let (high, low) = (u64::from(a) << 32 | u64::from(b), u64::from(c) << 32 | u64::from(d));
         fold(fold(port.into(), high), low)
     };
-    let (local, peer) = (
-        end(datagram.local, datagram.local_port),
-        end(datagram.peer, datagram.peer_port),
-    );
+    let (local, peer) =
+        (end(datagram.local, datagram.local_port), end(datagram.peer, datagram.peer_port));
     let netns = if is_loopback(&datagram.local) { flow.own.netns } else { 0 };
     let (from, to) = if datagram.is_sent { (local, peer) } else { (peer, local) };
     fold(fold(from, to), netns | 1 << 63)

@@ -7,7 +7,7 @@ use plainsight_ebpf::abi::{
     datagram::Datagrams,
     edge::{Class, EdgeCounters, EdgeKey, FOLDED, RTT_BUCKETS, rtt_bound},
     event::Close,
-    flow::{Flow, SocketState},
+    flow::{Flow, Pair, SocketState},
 };
 
 use super::{
@@ -138,14 +138,18 @@ pub(super) fn fail(flow: &mut Flow, close: Close) {
     edge.last_ns = now_ns();
 }
 
-/// Moves a connection to the edge of another class. Its bytes stay where they were counted.
+/// Moves a connection to the edge of another class, and of the client that is known now. Its bytes
+/// stay where they were counted.
 #[inline(always)]
-pub(super) fn shift(flow: &mut Flow, class: Class) {
+pub(super) fn shift(flow: &mut Flow, class: Class, pair: Option<&Pair>) {
     // A connection that found no edge when it opened stays without one.
     let Some(old) = at(flow, false) else { return };
     add(&mut old.moved, 1);
     count(Counter::Moved, 1);
     flow.class = class as u8;
+    if let Some(pair) = pair {
+        flow.pair(pair);
+    }
     match at(flow, true) {
         Some(edge) => add(&mut edge.opened, 1),
         None => {

@@ -55,7 +55,7 @@ fn guess(socket: Socket) -> Option<&'static mut SocketState> {
     flow.port = if is_server { local } else { remote };
     flow.class = Class::Unknown as u8;
     flow.flags = LATE | GUESSED;
-    state.joined_acked = progress.acked;
+    state.joined_acked_or_pair = progress.acked;
     state.joined_received = progress.received;
     state.settled = 1;
     state.opened_ns = now_ns();

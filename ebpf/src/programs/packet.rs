@@ -7,7 +7,7 @@ use plainsight_ebpf::{
     abi::{
         counters::Counter,
         edge::Role,
-        flow::{Phase, SocketState},
+        flow::{Pair, Phase, SocketState},
     },
     wire::{
         head::{self, Head},
@@ -203,8 +203,23 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
     let (client, server) = if is_client { (sent, received) } else { (received, sent) };
     let settled = head::is_settled(client, server);
     let class = head::class(client, server);
-    if (settled || now) && class as u8 != state.flow.class {
-        edge::shift(&mut state.flow, class);
+    if settled || now {
+        let pair = late_pair(state);
+        if pair.is_some() || class as u8 != state.flow.class {
+            edge::shift(&mut state.flow, class, pair.as_ref());
+        }
     }
     state.settled = settled.into();
+}
+
+/// What the client's end has left since this end was established before it.
+#[inline(always)]
+fn late_pair(state: &mut SocketState) -> Option<Pair> {
+    if state.joined_acked_or_pair == 0 {
+        return None;
+    }
+    let pair = maps::take_pair(state.joined_acked_or_pair)?;
+    state.joined_acked_or_pair = 0;
+    count(Counter::Paired, 1);
+    Some(pair)
 }

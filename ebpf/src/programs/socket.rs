@@ -41,6 +41,7 @@ pub(super) fn event(ops: &Ops) {
 fn connecting(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket_or_new) else { return };
     state.phase = Phase::Connecting as u8;
+    state.syn_sent = 1;
     state.opened_ns = now_ns();
     let flow = &mut state.flow;
     flow.role = Role::Client as u8;
@@ -78,17 +79,25 @@ fn active(ops: &Ops) {
 #[inline(always)]
 fn passive(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket) else { return };
-    // Both ends may have sent a SYN (RFC 9293, section 3.5): then it stays the client it was.
-    if state.phase != Phase::Connecting as u8 {
-        state.flow.role = Role::Server as u8;
-        state.flow.transport = ip::TCP;
-        state.flow.remote = ops.remote();
-        state.flow.port = ops.local_port();
-    }
     request_callbacks(ops);
-    if let Some(pair) = maps::take_pair(pair_id(ops.progress().rcv_nxt, ops.snd_nxt())) {
-        count(Counter::Paired, 1);
-        state.flow.pair(&pair);
+    let (own, peer) = (ops.snd_nxt(), ops.progress().rcv_nxt);
+    // Both ends sent a SYN (RFC 9293, section 3.5). One must be the client, and both must say the
+    // same, so it is the one whose sequence numbers start lower.
+    if state.phase == Phase::Connecting as u8 && own < peer {
+        maps::leave_pair(pair_id(own, peer), &state.flow.as_peer());
+        return opened(ops, state);
+    }
+    state.flow.role = Role::Server as u8;
+    state.flow.transport = ip::TCP;
+    state.flow.remote = ops.remote();
+    state.flow.port = ops.local_port();
+    let id = pair_id(peer, own);
+    match maps::take_pair(id) {
+        Some(pair) => {
+            count(Counter::Paired, 1);
+            state.flow.pair(&pair);
+        }
+        None => state.joined_acked_or_pair = id,
     }
     opened(ops, state);
 }
@@ -151,7 +160,7 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
         let (sent, received) = payload(state, &progress);
         // All payload came where no one looked: with the segment that completed the handshake.
         if state.flow.class == Class::Pending as u8 && (sent != 0 || received != 0) {
-            edge::shift(&mut state.flow, Class::Unknown);
+            edge::shift(&mut state.flow, Class::Unknown, None);
         }
         edge::close(state, sent, received, &progress, close);
         emit::connection(ops, state, close);
@@ -191,13 +200,15 @@ fn closing(ops: &Ops, state: &SocketState, old: u32) -> Close {
 /// that joined late, since then.
 #[inline(always)]
 pub(super) fn payload(state: &SocketState, progress: &Progress) -> (u64, u64) {
-    let syn = u64::from(state.flow.role == Role::Client as u8 && !late::is_late(state));
+    let is_late = late::is_late(state);
+    let syn = u64::from(state.syn_sent != 0 && !is_late);
+    let joined_acked = if is_late { state.joined_acked_or_pair } else { 0 };
     let fin_out =
         state.fin_acked != 0 || (state.fin_out_seen != 0 && progress.snd_una == state.fin_out);
     let fin_in =
         state.fin_received != 0 || (state.fin_in_seen != 0 && progress.rcv_nxt == state.fin_in);
     (
-        progress.acked.saturating_sub(syn + u64::from(fin_out) + state.joined_acked),
+        progress.acked.saturating_sub(syn + u64::from(fin_out) + joined_acked),
         progress.received.saturating_sub(u64::from(fin_in) + state.joined_received),
     )
 }

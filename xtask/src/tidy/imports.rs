@@ -20,11 +20,10 @@ struct Mention {
 }
 
 /// Core's modules; each may name those before it.
-const CORE: &[&str] =
-    &[
-        "escape", "protocol", "flow", "ledger", "identity", "policy", "record", "graph", "risk",
-        "finding",
-    ];
+const CORE: &[&str] = &[
+    "escape", "protocol", "flow", "ledger", "identity", "policy", "record", "graph", "risk",
+    "finding",
+];
 
 /// What user interfaces read; they change nothing.
 const READ_ONLY: &[&str] = CORE;
