@@ -38,6 +38,15 @@ pub(crate) fn agent(
     built.get("plainsight").cloned().context("cargo built no binary `plainsight`")
 }
 
+/// Builds the load of `bench`, with the floor and the reader of rings in the same program. It comes
+/// from the development build, which the tests share: its own share of an operation is small.
+pub(crate) fn bench_tool(workspace: &Workspace, object: &Path) -> anyhow::Result<PathBuf> {
+    let mut command = workspace.cargo();
+    command.args(["build", "--locked", "--package", "plainsight-tests", "--bin", "bench"]);
+    let built = process::step("load", || build(command, object, Linkage::Dynamic))?;
+    built.get("bench").cloned().context("cargo built no binary `bench`")
+}
+
 /// Builds the named test targets without running them; returns their paths by name.
 pub(crate) fn tests(
     workspace: &Workspace,

@@ -64,11 +64,8 @@ enum Command {
     Lint,
     /// Check the repository against its own rules.
     Tidy,
-    /// Measure what the agent costs.
+    /// Measure what the agent costs, against nothing and against empty programs (as root).
     Bench(bench::Arguments),
-    /// The process that `bench` measures.
-    #[command(hide = true)]
-    BenchLoad(bench::load::Arguments),
     /// Everything CI runs, in CI's order.
     Ci,
 }
@@ -97,7 +94,6 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
-        Command::BenchLoad(arguments) => bench::load::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Ci => ci::run(&workspace),
     }
 }

@@ -1,4 +1,4 @@
-//! The agent under measurement: started on one control group, stopped in order.
+//! The agent under measurement: started on the load's control group, stopped in order.
 
 use std::{
     fs::File,
@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use super::cgroup::{self, Groups};
 use crate::process;
 
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -25,15 +26,17 @@ pub(crate) struct Agent {
 
 impl Agent {
     /// Starts the agent and waits until it says that it is ready.
-    pub(crate) fn start(binary: &Path, group: &Path, log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(binary: &Path, groups: &Groups, log: &Path) -> anyhow::Result<Self> {
         let address = free_address()?;
         let log_file =
             File::create(log).with_context(|| format!("could not write {}", log.display()))?;
         let mut command = Command::new(binary);
-        command.arg("run").arg("--cgroup").arg(group).arg("--listen").arg(address.to_string());
+        command.arg("run").arg("--cgroup").arg(groups.load());
+        command.arg("--listen").arg(address.to_string());
         command.stdin(Stdio::null()).stdout(log_file.try_clone()?).stderr(log_file);
         let child = command.spawn().context("could not start the agent")?;
         let mut agent = Self { child };
+        cgroup::place(agent.pid(), groups.agent())?;
         let deadline = Instant::now() + READY_WITHIN;
         while !is_ready(address) {
             if agent.child.try_wait()?.is_some() || Instant::now() > deadline {

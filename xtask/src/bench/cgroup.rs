@@ -1,4 +1,5 @@
-//! A control group of the benchmark's own, so that nothing else on the machine is watched.
+//! Control groups of the benchmark's own: the load's, which alone is watched, and the agent's,
+//! where its processor time is counted.
 
 use std::{
     fs,
@@ -8,21 +9,44 @@ use std::{
 use anyhow::Context as _;
 
 /// Removed when dropped.
-pub(crate) struct Group(PathBuf);
+pub(crate) struct Groups {
+    /// In the order in which they are removed: a group must be empty of groups.
+    load: Group,
+    agent: Group,
+    _parent: Group,
+}
+
+struct Group(PathBuf);
+
+// === impl Groups ===
+
+impl Groups {
+    pub(crate) fn create() -> anyhow::Result<Self> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").context("no mountinfo")?;
+        let root = unified_mount(&mounts).context("cgroup2 is mounted nowhere")?;
+        let parent = Group::create(root.join(format!("plainsight-bench-{}", std::process::id())))?;
+        Ok(Self {
+            load: Group::create(parent.0.join("load"))?,
+            agent: Group::create(parent.0.join("agent"))?,
+            _parent: parent,
+        })
+    }
+
+    pub(crate) fn load(&self) -> &Path {
+        &self.load.0
+    }
+
+    pub(crate) fn agent(&self) -> &Path {
+        &self.agent.0
+    }
+}
 
 // === impl Group ===
 
 impl Group {
-    pub(crate) fn create() -> anyhow::Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").context("no mountinfo")?;
-        let root = unified_mount(&mounts).context("cgroup2 is mounted nowhere")?;
-        let path = root.join(format!("plainsight-bench-{}", std::process::id()));
+    fn create(path: PathBuf) -> anyhow::Result<Self> {
         fs::create_dir(&path).with_context(|| format!("could not make {}", path.display()))?;
         Ok(Self(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
     }
 }
 
@@ -34,11 +58,20 @@ impl Drop for Group {
     }
 }
 
-/// Moves the calling process into the group at `path`.
-pub(crate) fn enter(path: &Path) -> anyhow::Result<()> {
+/// Moves the process `pid` into the group at `path`.
+pub(crate) fn place(pid: u32, path: &Path) -> anyhow::Result<()> {
     let members = path.join("cgroup.procs");
-    fs::write(&members, std::process::id().to_string())
+    fs::write(&members, pid.to_string())
         .with_context(|| format!("could not write {}", members.display()))
+}
+
+/// Microseconds of processor time that the group's processes used, those that ended included.
+pub(crate) fn processor_time(path: &Path) -> anyhow::Result<u64> {
+    let path = path.join("cpu.stat");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+    let found = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.parse().ok());
+    found.with_context(|| format!("no usage in {}", path.display()))
 }
 
 /// Where cgroup2 is mounted: hybrid hosts have it elsewhere than pure ones.

@@ -1,115 +1,50 @@
-//! The load: one process of one thread that is both ends of its connections.
-//!
-//! On loopback the kernel works for both ends in that thread, so the thread's processor time is
-//! all that an operation costs, whatever else the machine does meanwhile.
+//! Running the load, a process of its own, and reading what it says.
 
-use std::{
-    env, fs,
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use serde_json::Value;
 
-use super::cgroup;
+use super::workload::Workload;
 use crate::process;
 
-#[derive(Args)]
-pub(crate) struct Arguments {
-    #[arg(value_enum)]
-    kind: Kind,
-    operations: u32,
-    group: PathBuf,
+/// What one load took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Load {
+    /// Nanoseconds of processor time per operation, the kernel's work for it included.
+    pub(crate) processor: f64,
+    /// Operations per second of wall time. On a shared machine it says more about the others.
+    pub(crate) rate: f64,
+    /// Operations with those before the measured ones.
+    pub(crate) operations: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    /// Connect, send 64 bytes, receive 64 bytes, close.
-    Connections,
-    /// Send 64 bytes, receive 64 bytes, on one connection.
-    Requests,
-}
+// === impl Load ===
 
-/// Operations before the measured ones, which fill caches and settle the connection.
-pub(crate) const WARM_UP: u32 = 500;
-
-// === impl Kind ===
-
-impl Kind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Connections => "connections",
-            Self::Requests => "requests",
-        }
+impl Load {
+    /// Runs the load inside the cgroup at `group`.
+    pub(crate) fn run(
+        tool: &Path,
+        group: &Path,
+        workload: Workload,
+        operations: u32,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(tool);
+        command.arg("load").arg(group).args([workload.name(), &operations.to_string()]);
+        let output = process::output(&mut command)?;
+        Self::parse(&output).with_context(|| format!("the load said `{}`", output.trim()))
     }
-}
 
-/// Runs the load in a process of its own inside `group`; returns nanoseconds per operation.
-pub(crate) fn measure(kind: Kind, operations: u32, group: &Path) -> anyhow::Result<f64> {
-    let own = env::current_exe().context("xtask does not know its own path")?;
-    let mut command = Command::new(own);
-    command.args(["bench-load", kind.name(), &operations.to_string()]).arg(group);
-    let output = process::output(&mut command)?;
-    output.trim().parse().with_context(|| format!("the load said `{output}`"))
-}
-
-/// The load's own process: enters the group, works, prints nanoseconds per operation.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    cgroup::enter(&arguments.group)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    let nanoseconds = match arguments.kind {
-        Kind::Connections => timed(arguments.operations, || {
-            let (mut client, mut server) = connect(&listener)?;
-            exchange(&mut client, &mut server)
-        })?,
-        Kind::Requests => {
-            let (mut client, mut server) = connect(&listener)?;
-            timed(arguments.operations, || exchange(&mut client, &mut server))?
-        }
-    };
-    process::say(&format!("{nanoseconds:.1}"));
-    Ok(())
-}
-
-fn timed(
-    operations: u32,
-    mut operation: impl FnMut() -> std::io::Result<()>,
-) -> anyhow::Result<f64> {
-    for _ in 0..WARM_UP {
-        operation()?;
+    fn parse(output: &str) -> Option<Self> {
+        let said: Value = serde_json::from_str(output).ok()?;
+        let number = |name: &str| said.get(name)?.as_f64();
+        let operations = number("operations")?;
+        Some(Self {
+            processor: number("processor_ns")? / operations,
+            rate: operations / number("wall_ns")? * 1e9,
+            operations: operations + number("warm_up")?,
+        })
     }
-    let before = processor_time()?;
-    for _ in 0..operations {
-        operation()?;
-    }
-    // Exact for any measurement shorter than a hundred days.
-    Ok((processor_time()? - before) as f64 / f64::from(operations.max(1)))
-}
-
-fn connect(listener: &TcpListener) -> std::io::Result<(TcpStream, TcpStream)> {
-    let client = TcpStream::connect(listener.local_addr()?)?;
-    let (server, _) = listener.accept()?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    Ok((client, server))
-}
-
-fn exchange(client: &mut TcpStream, server: &mut TcpStream) -> std::io::Result<()> {
-    let mut bytes = [b'x'; 64];
-    client.write_all(&bytes)?;
-    server.read_exact(&mut bytes)?;
-    server.write_all(&bytes)?;
-    client.read_exact(&mut bytes)
-}
-
-/// Nanoseconds this thread has run.
-fn processor_time() -> anyhow::Result<u64> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").context("no schedstat")?;
-    let first = text.split_whitespace().next().and_then(|number| number.parse().ok());
-    first.with_context(|| format!("schedstat says `{text}`"))
 }
 
 #[cfg(test)]
@@ -117,10 +52,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ends_are_served_by_one_thread() {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (mut client, mut server) = connect(&listener).unwrap();
-        let nanoseconds = timed(3, || exchange(&mut client, &mut server)).unwrap();
-        assert!(nanoseconds >= 0.0);
+    fn what_the_load_says_is_divided_by_its_operations() {
+        let said =
+            r#"{"operations":100,"warm_up":20,"processor_ns":5000,"wall_ns":10000}"#.to_owned();
+        let load = Load { processor: 50.0, rate: 1e7, operations: 120.0 };
+        assert_eq!(Load::parse(&said), Some(load));
+        assert_eq!(Load::parse("{}"), None);
     }
 }

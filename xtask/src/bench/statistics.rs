@@ -1,43 +1,49 @@
-//! Medians of paired ratios, with intervals that assume no distribution.
-
-use std::fmt;
+//! Medians of paired measurements, with intervals that assume no distribution.
 
 /// Confidence that an interval must reach.
 const CONFIDENCE: f64 = 0.95;
 
-/// The median of paired ratios and the order statistics that enclose it.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Ratios {
-    median: f64,
-    low: f64,
-    high: f64,
-    confidence: f64,
+/// A median and the order statistics that enclose it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Interval {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
-// === impl Ratios ===
+// === impl Interval ===
 
-impl Ratios {
-    /// Ratios of measurements of the same round.
-    pub(crate) fn of(numerators: &[f64], denominators: &[f64]) -> Self {
-        let pairs = numerators.iter().zip(denominators);
-        let mut ratios: Vec<f64> = pairs.map(|(with, without)| with / without).collect();
-        ratios.sort_by(f64::total_cmp);
-        let (rank, confidence) = enclosing_rank(ratios.len());
-        let at = |index: usize| ratios.get(index).copied().unwrap_or(f64::NAN);
+impl Interval {
+    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let (rank, _) = enclosing_rank(values.len());
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
         Self {
-            median: median(&ratios),
+            median: median(&values),
             low: at(rank),
-            high: at(ratios.len().wrapping_sub(1 + rank)),
-            confidence,
+            high: at(values.len().wrapping_sub(1 + rank)),
         }
     }
+
+    /// Of the ratios of two series, round by round.
+    pub(crate) fn of_ratios(numerators: &[f64], denominators: &[f64]) -> Self {
+        Self::of(numerators.iter().zip(denominators).map(|(over, under)| over / under).collect())
+    }
+
+    /// Of the differences of two series, round by round.
+    pub(crate) fn of_differences(minuends: &[f64], subtrahends: &[f64]) -> Self {
+        Self::of(minuends.iter().zip(subtrahends).map(|(more, less)| more - less).collect())
+    }
+
+    pub(crate) fn shown(&self, digits: usize) -> String {
+        let Self { median, low, high } = self;
+        format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
+    }
 }
 
-impl fmt::Display for Ratios {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { median, low, high, confidence } = self;
-        write!(f, "{median:.4}  [{low:.4}, {high:.4}] at {:.1} %", confidence * 100.0)
-    }
+/// The confidence, in percent, of an interval over so many rounds.
+pub(crate) fn confidence(rounds: usize) -> f64 {
+    enclosing_rank(rounds).1 * 100.0
 }
 
 pub(crate) fn median(values: &[f64]) -> f64 {
@@ -94,8 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_paired() {
-        let ratios = Ratios::of(&[2.0, 6.0, 4.0], &[1.0, 2.0, 4.0]);
-        assert_eq!((ratios.median, ratios.low, ratios.high), (2.0, 1.0, 3.0));
+    fn measurements_are_paired() {
+        let check = |found: Interval, expect: [f64; 3]| {
+            assert_eq!([found.low, found.median, found.high], expect);
+        };
+        check(Interval::of_ratios(&[2.0, 6.0, 4.0], &[1.0, 2.0, 4.0]), [1.0, 2.0, 3.0]);
+        check(Interval::of_differences(&[2.0, 6.0, 4.0], &[1.0, 2.0, 4.0]), [0.0, 1.0, 4.0]);
+        let nothing = Interval::of(Vec::new());
+        assert!(nothing.median.is_nan() && nothing.low.is_nan());
+    }
+
+    #[test]
+    fn an_interval_is_shown_after_its_median() {
+        let interval = Interval { median: 1.0, low: 0.9876, high: 2.0 };
+        assert_eq!(interval.shown(2), "1.00 [0.99, 2.00]");
     }
 }
