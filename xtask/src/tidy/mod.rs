@@ -34,8 +34,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// Folders that hold no text of the project's own.
-const SKIPPED_FOLDERS: &[&str] = &[".git", "target", "node_modules"];
+/// Entries that hold no text of the project's own.
+const SKIPPED: &[&str] = &[".git", "target", "node_modules"];
 
 // === impl Complaint ===
 
@@ -123,9 +123,13 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        // In a linked working tree `.git` is a file.
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
         // Links are not followed: what they name is checked where it lies.
         let kind = entry.file_type()?;
-        if kind.is_dir() && !SKIPPED_FOLDERS.contains(&name.as_str()) {
+        if kind.is_dir() {
             walk(&entry.path(), paths)?;
         } else if kind.is_file() {
             paths.push(entry.path());
