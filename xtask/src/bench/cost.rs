@@ -22,11 +22,14 @@ pub(crate) struct Runs {
     pub(crate) nanoseconds: f64,
 }
 
+/// What programs did, by workload and hook: one value per round.
+pub(crate) type ByHook = BTreeMap<(Workload, &'static str), Vec<Runs>>;
+
 /// One value per round.
 #[derive(Default)]
 pub(crate) struct Costs {
-    pub(crate) floor: BTreeMap<(Workload, &'static str), Vec<Runs>>,
-    pub(crate) agent: BTreeMap<(Workload, &'static str), Vec<Runs>>,
+    pub(crate) floor: ByHook,
+    pub(crate) agent: ByHook,
     pub(crate) work: BTreeMap<Workload, Vec<Work>>,
     pub(crate) rest: Vec<Rest>,
 }
@@ -77,11 +80,7 @@ fn agent(setting: &Setting<'_>, costs: &mut Costs) -> anyhow::Result<()> {
     agent.stop()
 }
 
-fn collect(
-    into: &mut BTreeMap<(Workload, &'static str), Vec<Runs>>,
-    workload: Workload,
-    runs: BTreeMap<&'static str, Runs>,
-) {
+fn collect(into: &mut ByHook, workload: Workload, runs: BTreeMap<&'static str, Runs>) {
     for (hook, runs) in runs {
         into.entry((workload, hook)).or_default().push(runs);
     }

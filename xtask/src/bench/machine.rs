@@ -10,7 +10,7 @@ pub(crate) fn line() -> String {
     let processors = thread::available_parallelism().map_or(0, usize::from);
     let cpuinfo = file("/proc/cpuinfo");
     let model = model(&cpuinfo).unwrap_or("unknown processor");
-    // Cargo's own clock ban holds here as well: the wall clock is asked for by its name.
+    // Only the agent reads the wall clock itself, in one place.
     let date = process::try_output(Command::new("date").args(["-u", "+%F"])).unwrap_or_default();
     let date = date.trim();
     format!("{date}, Linux {kernel}, {processors} processors ({model})")

@@ -41,7 +41,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Less load, within a minute; the intervals are wider.
+    /// Less load, in about a minute; the intervals are wider.
     #[arg(long)]
     quick: bool,
     /// Rounds of four measurements each.
@@ -69,10 +69,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Resul
     let log = workspace.target.join("bench-agent.log");
     let plan = Plan::new(arguments);
     let setting = Setting::new(agent, tool, log, &groups, plan)?;
-    let loads = (machine::load_average(), paired::run(&setting)?, machine::load_average());
+    let load_before = machine::load_average();
+    let loads = paired::run(&setting)?;
+    let load_after = machine::load_average();
     let costs = cost::run(&setting)?;
-    let tables = report::tables(&loads.1, &costs);
-    let head = report::head(&setting.plan, &loads.0, &loads.2);
+    let tables = report::tables(&loads, &costs);
+    let head = report::head(&setting.plan, &load_before, &load_after);
     process::say(&head);
     for table in &tables {
         process::say(&table.text());

@@ -1,12 +1,12 @@
 //! What the measurements say, as tables.
 
 use super::{
-    cost::{Costs, Runs},
+    cost::{ByHook, Costs, Runs},
     machine,
     paired::{ByWorkload, Condition, Series},
     resources::{Rest, Work},
     setting::Plan,
-    statistics::{self, Interval},
+    statistics::{self, Interval, number},
     table::Table,
     workload::Workload,
 };
@@ -95,22 +95,13 @@ fn differences(loads: &ByWorkload) -> Table {
 }
 
 fn programs(costs: &Costs) -> Table {
-    let row = |(key, agent): (&(Workload, &'static str), &Vec<Runs>)| {
-        let floor = costs.floor.get(key).map_or(&[][..], Vec::as_slice);
-        let (ours, least) = (per_run(agent), per_run(floor));
-        let per_operation = median_of(agent, |runs| runs.per_operation);
-        let number = |value: f64| if value.is_nan() { "–".into() } else { format!("{value:.0}") };
-        vec![
-            key.0.name().to_owned(),
-            key.1.to_owned(),
-            format!("{per_operation:.2}"),
-            number(statistics::median(&least)),
-            number(statistics::median(&ours)),
-            Interval::of_differences(&ours, &least).shown(0),
-            number(median_of(floor, |runs| runs.per_operation * runs.nanoseconds)),
-            number(median_of(agent, |runs| runs.per_operation * runs.nanoseconds)),
-        ]
-    };
+    let rows = Workload::ALL.into_iter().flat_map(|workload| {
+        let keys = costs.agent.iter().filter(|((of, _), runs)| *of == workload && is_part(runs));
+        let keys: Vec<_> = keys.map(|(key, _)| *key).collect();
+        let mut rows: Vec<_> = keys.iter().map(|key| program(costs, *key)).collect();
+        rows.push(all_programs(costs, &keys, workload));
+        rows
+    });
     Table {
         title: "Programs, the statistics' own clock included",
         head: vec![
@@ -123,8 +114,53 @@ fn programs(costs: &Costs) -> Table {
             "floor ns/op",
             "plainsight ns/op",
         ],
-        rows: costs.agent.iter().filter(|(_, runs)| is_part(runs)).map(row).collect(),
+        rows: rows.collect(),
     }
+}
+
+fn program(costs: &Costs, key: (Workload, &'static str)) -> Vec<String> {
+    let (floor, agent) = (runs_of(&costs.floor, key), runs_of(&costs.agent, key));
+    let (least, ours) = (per_run(floor), per_run(agent));
+    vec![
+        key.0.name().to_owned(),
+        key.1.to_owned(),
+        number(median_of(agent, |runs| runs.per_operation), 2),
+        number(statistics::median(&least), 0),
+        number(statistics::median(&ours), 0),
+        Interval::of_differences(&ours, &least).shown(0),
+        number(per_operation(floor), 0),
+        number(per_operation(agent), 0),
+    ]
+}
+
+/// The sums over the programs of one workload.
+fn all_programs(
+    costs: &Costs,
+    keys: &[(Workload, &'static str)],
+    workload: Workload,
+) -> Vec<String> {
+    let sum = |figure: &dyn Fn((Workload, &'static str)) -> f64| -> f64 {
+        keys.iter().map(|key| figure(*key)).sum()
+    };
+    let runs = sum(&|key| median_of(runs_of(&costs.agent, key), |runs| runs.per_operation));
+    vec![
+        workload.name().to_owned(),
+        "all".to_owned(),
+        number(runs, 2),
+        String::new(),
+        String::new(),
+        String::new(),
+        number(sum(&|key| per_operation(runs_of(&costs.floor, key))), 0),
+        number(sum(&|key| per_operation(runs_of(&costs.agent, key))), 0),
+    ]
+}
+
+fn runs_of<'a>(by_hook: &'a ByHook, key: (Workload, &'static str)) -> &'a [Runs] {
+    by_hook.get(&key).map_or(&[], Vec::as_slice)
+}
+
+fn per_operation(runs: &[Runs]) -> f64 {
+    median_of(runs, |runs| runs.per_operation * runs.nanoseconds)
 }
 
 fn work(costs: &Costs) -> Table {
@@ -132,8 +168,8 @@ fn work(costs: &Costs) -> Table {
         vec![
             workload.name().to_owned(),
             Interval::of(work.iter().map(|work| work.processor).collect()).shown(0),
-            format!("{:.4}", median_of(work, |work| work.wakeups)),
-            format!("{:.3}", median_of(work, |work| work.ring_bytes)),
+            number(median_of(work, |work| work.wakeups), 4),
+            number(median_of(work, |work| work.ring_bytes), 3),
         ]
     };
     Table {

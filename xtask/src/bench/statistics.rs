@@ -36,8 +36,21 @@ impl Interval {
     }
 
     pub(crate) fn shown(&self, digits: usize) -> String {
-        let Self { median, low, high } = self;
-        format!("{median:.digits$} [{low:.digits$}, {high:.digits$}]")
+        let [median, low, high] =
+            [self.median, self.low, self.high].map(|value| number(value, digits));
+        format!("{median} [{low}, {high}]")
+    }
+}
+
+/// So many digits behind the point; a dash for what is no number, and no sign before a zero.
+pub(crate) fn number(value: f64, digits: usize) -> String {
+    if value.is_nan() {
+        return "–".into();
+    }
+    let shown = format!("{value:.digits$}");
+    match shown.strip_prefix('-') {
+        Some(zero) if zero.bytes().all(|byte| matches!(byte, b'0' | b'.')) => zero.to_owned(),
+        _ => shown,
     }
 }
 
@@ -108,6 +121,15 @@ mod tests {
         check(Interval::of_differences(&[2.0, 6.0, 4.0], &[1.0, 2.0, 4.0]), [0.0, 1.0, 4.0]);
         let nothing = Interval::of(Vec::new());
         assert!(nothing.median.is_nan() && nothing.low.is_nan());
+    }
+
+    #[test]
+    fn numbers_are_shown_as_people_write_them() {
+        let check = |value, digits, expect: &str| assert_eq!(number(value, digits), expect);
+        check(-0.04, 1, "0.0");
+        check(-0.06, 1, "-0.1");
+        check(10.0, 0, "10");
+        check(f64::NAN, 2, "–");
     }
 
     #[test]
