@@ -5,7 +5,7 @@
 use std::{env, fs, path::PathBuf, time::Duration};
 
 use plainsight::{
-    export::{self, EdgeRows, MapFill, ProcessUse, SERIES_LIMIT, Sample, Scans, prometheus},
+    export::{self, EdgeRows, MapFill, Open, ProcessUse, SERIES_LIMIT, Sample, Scans, prometheus},
     serve::Snapshot,
     view::{self, Style, scan::Scan},
 };
@@ -152,6 +152,7 @@ fn sample(recording: &Recording, limit: usize) -> Sample {
         }],
         events_received: [("first_seen", 17), ("connection", 46)].into(),
         balance_error: 0,
+        open: Some(Open { programs: 7, sockets: 7 }),
         scans: Scans { count: 61, seconds: 0.5 },
         filters: 1,
         clients_cut_off: 0,

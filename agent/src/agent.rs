@@ -4,6 +4,7 @@
 mod canary;
 mod follow;
 mod leaves;
+mod older;
 mod retire;
 mod servers;
 mod state;
@@ -46,6 +47,7 @@ use crate::{
     view::scan::Scan,
 };
 use canary::{Canary, Nest};
+use older::Places;
 use retire::Retirement;
 use state::{Now, State};
 
@@ -168,12 +170,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         _ = stopped.await;
     }));
     tracing::info!(listen = %config.listen, "attached; serving");
+    let comparing = tokio::spawn(older::compare(shared.clone(), Places::new(&hierarchy)));
     let canary = send_canaries(&shared, config.canary_interval, hierarchy).await;
     let result = watch(&shared, shutdown).await;
-    if let Some(canary) = canary {
-        canary.abort();
+    for task in canary.into_iter().chain([comparing]) {
+        task.abort();
         // Until it has let go of the state. That it was cancelled is no news.
-        _ = canary.await;
+        _ = task.await;
     }
     _ = stop.send(());
     let served = server.await.context("the server's task panicked")?;
@@ -229,6 +232,9 @@ fn start(config: &KernelConfig, cluster: Option<String>) -> Result<(Shared, Hier
     }
     kernel.attach(&folder).context("attaching")?;
     name_listeners(&mut kernel, root);
+    let Now { boot_ns, instant, .. } = now()?;
+    older::list(&mut kernel, &Places::new(&hierarchy).search(instant), boot_ns);
+    kernel.adopt_others().context("taking over older connections")?;
     let names = Names::new(root.clone(), MOST_NAMES, host()?, cluster);
     let retirement = Retirement::new(&kernel, config, Instant::now());
     let mut state = State::new(kernel, names, retirement, now()?)?;

@@ -202,7 +202,7 @@ fn closed_with_bytes_unread() {
 
 #[test]
 fn half_closed_and_reset_by_the_same_end() {
-    check("the client finishes writing, then resets");
+    check("the client finishes writing, then resets: its end reads as fin");
 }
 
 #[test]

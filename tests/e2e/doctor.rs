@@ -40,7 +40,7 @@ fn raw_sockets_are_told_while_they_are_there() {
 fn programs_of_others_at_the_cgroup_are_told() {
     let _alone = Stage::alone();
     let cgroup = Cgroup::new();
-    let options = Options { max_edges: 7, ring_bytes: 4096 };
+    let options = Options { max_edges: 7, quota: 0, ring_bytes: 4096 };
     let mut kernel = Kernel::load(&options).expect("the programs load");
     kernel.attach(File::open(cgroup.path()).expect("the cgroup is there")).expect("they attach");
     let answer = doctor(&cgroup, &["--preflight"]);

@@ -1,7 +1,7 @@
 //! All that the agent knows, behind one lock: the loop adds to it, answers are made from it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -18,6 +18,7 @@ use plainsight_core::{
 };
 use plainsight_ebpf::abi::{
     config::FILTER_SLOTS,
+    counters::Counter,
     edge::{FOLDED, LATE},
     event::{Connection, FirstSeen},
 };
@@ -32,9 +33,10 @@ use super::{
 use crate::{
     discover::{
         names::{Names, Sighting},
+        older::Search,
         process,
     },
-    export::{self, EdgeRows, Lost, MapFill, ProcessUse, Sample, Scans},
+    export::{self, EdgeRows, Lost, MapFill, Open, ProcessUse, Sample, Scans},
     intake::{self, Event, Scan},
     kernel::{Kernel, KernelError, Ring},
     serve::{FlowFilter, FollowError, Snapshot},
@@ -59,6 +61,7 @@ pub(super) struct State {
     servers: Servers,
     retirement: Retirement,
     ledger: Arc<Ledger>,
+    open: Option<Open>,
     followers: Vec<Follower>,
     recent: VecDeque<Bytes>,
     scan: Arc<Scan>,
@@ -115,6 +118,7 @@ impl State {
             servers: Servers::default(),
             retirement,
             ledger: Arc::default(),
+            open: None,
             followers: Vec::new(),
             recent: VecDeque::new(),
             scan: Arc::new(Scan::default()),
@@ -226,6 +230,22 @@ impl State {
         let Scan { halves, before, totals, .. } = scan;
         let held: Held = self.ledger.held(halves);
         self.differences.push_back(flow::unaccounted(before, totals, &held));
+    }
+
+    /// Takes off the list of older connections those that are no more, and notes how many are open
+    /// by the programs and by the kernel's own list.
+    pub(super) fn compare(&mut self, search: &Search) -> Result<(), KernelError> {
+        let alive: HashSet<u64> = search.found.iter().map(|end| end.cookie).collect();
+        let (mut waiting, mut gone) = (0, Vec::new());
+        self.kernel.read_older(|cookie, _| match alive.contains(cookie) {
+            true => waiting += 1,
+            false => gone.push(*cookie),
+        })?;
+        gone.iter().for_each(|cookie| self.kernel.remove_older(*cookie));
+        let totals = intake::totals(&self.kernel)?;
+        let open = totals.get(Counter::Opened).saturating_sub(totals.get(Counter::Closed));
+        self.open = Some(Open { programs: open + waiting, sockets: search.found.len() as u64 });
+        Ok(())
     }
 
     fn sight(&mut self, half: &Half, now: Instant) {
@@ -382,6 +402,7 @@ impl State {
             maps: self.maps(),
             events_received: self.received.clone(),
             balance_error: self.balance_error(),
+            open: self.open,
             scans: self.scans,
             filters: (self.kernel.filters_in_force() - reserved).into(),
             clients_cut_off: 0,

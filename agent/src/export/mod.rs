@@ -40,6 +40,8 @@ pub struct Sample {
     pub events_received: BTreeMap<&'static str, u64>,
     /// By how much totals and edges differ once the map is at rest.
     pub balance_error: u64,
+    /// How many connections are open, by two sources that know nothing of each other.
+    pub open: Option<Open>,
     /// Looks at the map of edges so far.
     pub scans: Scans,
     /// Record filters in force.
@@ -50,6 +52,17 @@ pub struct Sample {
     pub clients_cut_off: u64,
     /// How its canary fares, where it has one.
     pub canary: Option<CanaryRuns>,
+}
+
+/// Ends of TCP connections on this host that are open, by each of two sources at about the same
+/// time. They differ by those that just came or went, and by sockets in network namespaces that
+/// cannot be listed; a difference that stays and grows is a fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Opened and not closed, as the programs saw it.
+    pub programs: u64,
+    /// In the kernel's list of sockets.
+    pub sockets: u64,
 }
 
 /// How the canary fares: a connection of the agent's own that must come back through the kernel.

@@ -267,6 +267,16 @@ fn totals(sample: &Sample) -> Vec<MetricFamily> {
             "By how much the totals and the edges differ; 0 when everything is accounted for.",
             [point(&[], sample.balance_error)],
         ),
+        gauges(
+            "plainsight_open_connections",
+            "Ends of TCP connections that are open, by the programs and by the kernel's sockets.",
+            sample.open.into_iter().flat_map(|open| {
+                [
+                    point(&[("by", "programs")], open.programs),
+                    point(&[("by", "sockets")], open.sockets),
+                ]
+            }),
+        ),
         counters(
             "plainsight_clients_cut_off_total",
             "Clients that took nothing of their answer for too long.",

@@ -1,7 +1,5 @@
 //! What the kernel remembers about one socket and about the flow it carries.
 
-use core::mem::MaybeUninit;
-
 use super::{
     Address, Comm,
     edge::{EdgeKey, FOLDED},
@@ -176,46 +174,38 @@ const _: () = assert!(size_of::<PairSlot>() == 48);
 impl Flow {
     /// The key it is counted under in this generation.
     #[inline(always)]
-    pub const fn key(&self, generation: u16) -> EdgeKey {
-        let mut key = MaybeUninit::uninit();
-        *self.write_key(generation, &mut key)
+    pub fn key(&self, generation: u16) -> EdgeKey {
+        let mut key = EdgeKey::default();
+        self.write_key(generation, &mut key);
+        key
     }
 
     /// The same, made in place and field by field: the kernel half has little stack, and a whole
     /// key on its way from here to there would take most of it.
     #[inline(always)]
-    pub const fn write_key<'a>(
-        &self,
-        generation: u16,
-        into: &'a mut MaybeUninit<EdgeKey>,
-    ) -> &'a mut EdgeKey {
+    pub fn write_key(&self, generation: u16, key: &mut EdgeKey) {
         // A folded flow keeps what bounds the number of edges. By a mask, because a branch that
         // clears a part of the key becomes a loop over its bytes.
         let keep = if self.flags & FOLDED == 0 { u64::MAX } else { 0 };
-        let key = into.as_mut_ptr();
-        // SAFETY: the pointer is to a whole key, and every field is written before it is read.
-        unsafe {
-            (*key).cgroup = self.own.cgroup;
-            (*key).netns = self.own.netns & keep;
-            (*key).peer_cgroup = self.peer_cgroup & keep;
-            (*key).peer_netns = self.peer_netns & keep;
-            (*key).name = self.own.name & keep as u32;
-            (*key).peer_name = self.peer_name & keep as u32;
-            (*key).remote = masked(self.remote, keep);
-            (*key).reached = masked(self.reached, keep);
-            (*key).port = self.port & keep as u16;
-            (*key).asked_port = self.asked_port & keep as u16;
-            (*key).reached_port = self.reached_port & keep as u16;
-            (*key).generation = generation;
-            (*key).role = self.role;
-            (*key).transport = self.transport;
-            (*key).class = self.class;
-            (*key).verdict = 0;
-            (*key).flags = self.flags;
-            (*key).reserved = 0;
-            (*key).reserved_too = 0;
-            &mut *key
-        }
+        key.cgroup = self.own.cgroup;
+        key.netns = self.own.netns & keep;
+        key.peer_cgroup = self.peer_cgroup & keep;
+        key.peer_netns = self.peer_netns & keep;
+        key.name = self.own.name & keep as u32;
+        key.peer_name = self.peer_name & keep as u32;
+        key.remote = masked(self.remote, keep);
+        key.reached = masked(self.reached, keep);
+        key.port = self.port & keep as u16;
+        key.asked_port = self.asked_port & keep as u16;
+        key.reached_port = self.reached_port & keep as u16;
+        key.generation = generation;
+        key.role = self.role;
+        key.transport = self.transport;
+        key.class = self.class;
+        key.verdict = 0;
+        key.flags = self.flags;
+        key.reserved = 0;
+        key.reserved_too = 0;
     }
 
     /// Takes in what the client's end left.

@@ -1,13 +1,13 @@
 //! Adding to edges. Callers hold the socket's lock, so each delta is taken once.
 
-use core::mem::{MaybeUninit, offset_of};
+use core::mem::offset_of;
 
 use plainsight_ebpf::abi::{
     counters::Counter,
     datagram::Datagrams,
-    edge::{Class, EdgeCounters, EdgeKey, FOLDED, RTT_BUCKETS, rtt_bound},
+    edge::{EdgeCounters, EdgeKey, FOLDED, RTT_BUCKETS, rtt_bound},
     event::Close,
-    flow::{Flow, Pair, SocketState},
+    flow::{Flow, SocketState},
 };
 
 use super::{
@@ -138,18 +138,20 @@ pub(super) fn fail(flow: &mut Flow, close: Close) {
     edge.last_ns = now_ns();
 }
 
-/// Moves a connection to the edge of another class, and of the client that is known now. Its bytes
-/// stay where they were counted.
-#[inline(always)]
-pub(super) fn shift(flow: &mut Flow, class: Class, pair: Option<&Pair>) {
-    // A connection that found no edge when it opened stays without one.
-    let Some(old) = at(flow, false) else { return };
-    add(&mut old.moved, 1);
+/// Takes a connection from its edge, because its class or its client is about to change. Its bytes
+/// stay where they were counted. False if it is on none: one that found no edge when it opened
+/// stays without.
+#[inline(never)]
+pub(super) fn move_out(flow: &mut Flow) -> bool {
+    let Some(edge) = at(flow, false) else { return false };
+    add(&mut edge.moved, 1);
     count(Counter::Moved, 1);
-    flow.class = class as u8;
-    if let Some(pair) = pair {
-        flow.pair(pair);
-    }
+    true
+}
+
+/// Puts it on the edge that it belongs to now.
+#[inline(never)]
+pub(super) fn move_in(flow: &mut Flow) {
     match at(flow, true) {
         Some(edge) => add(&mut edge.opened, 1),
         None => {
@@ -211,8 +213,9 @@ fn at(flow: &mut Flow, announce: bool) -> Option<&'static mut EdgeCounters> {
 /// Apart, so that its key and that of `make` are not on the stack at the same time.
 #[inline(never)]
 fn find(flow: &Flow) -> Option<&'static mut EdgeCounters> {
-    let mut key = MaybeUninit::uninit();
-    maps::edge(flow.write_key(maps::generation(), &mut key))
+    let mut key = EdgeKey::default();
+    flow.write_key(maps::generation(), &mut key);
+    maps::edge(&key)
 }
 
 #[inline(never)]
@@ -225,11 +228,11 @@ fn make(flow: &mut Flow, announce: bool) -> Option<&'static mut EdgeCounters> {
         count(Counter::Folded, 1);
         flow.flags |= FOLDED;
     }
-    let mut key = MaybeUninit::uninit();
-    let key = flow.write_key(generation, &mut key);
-    match maps::edge(key) {
+    let mut key = EdgeKey::default();
+    flow.write_key(generation, &mut key);
+    match maps::edge(&key) {
         Some(edge) => Some(edge),
-        None => insert(flow, key, announce),
+        None => insert(flow, &key, announce),
     }
 }
 

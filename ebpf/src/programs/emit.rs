@@ -1,7 +1,7 @@
 //! What goes to the agent one by one.
 
 use plainsight_ebpf::abi::{
-    self, Address,
+    self,
     config::Traits,
     counters::Counter,
     datagram::DatagramState,
@@ -44,25 +44,20 @@ pub(super) fn connection(ops: &Ops, state: &SocketState, close: Close) {
     if filters == 0 {
         return;
     }
-    submit(|| Connection {
-        header: header::<Connection>(EventKind::Connection, now),
-        key: flow.key(0),
-        opened_ns: state.opened_ns,
-        sent_bytes: state.sent_bytes,
-        received_bytes: state.received_bytes,
-        cookie: ops.cookie(),
-        local: ops.local(),
-        remote,
-        filters,
-        tgid: flow.own.tgid,
-        sent_datagrams: zero(),
-        received_datagrams: zero(),
-        local_port: ops.local_port(),
-        remote_port: ops.remote_port(),
-        close: close as u8,
-        orphaned: state.orphaned,
-        reserved: 0,
-        comm: flow.own.comm,
+    submit(|record| {
+        begin(record, flow, now, filters);
+        record.opened_ns = state.opened_ns;
+        record.sent_bytes = state.sent_bytes;
+        record.received_bytes = state.received_bytes;
+        record.cookie = ops.cookie();
+        record.local = ops.local();
+        record.remote = remote;
+        record.sent_datagrams = zero();
+        record.received_datagrams = zero();
+        record.local_port = ops.local_port();
+        record.remote_port = ops.remote_port();
+        record.close = close as u8;
+        record.orphaned = state.orphaned;
     });
 }
 
@@ -74,32 +69,37 @@ pub(super) fn conversation(cookie: u64, state: &DatagramState) {
         return;
     }
     let (flow, counted, now) = (&state.flow, &state.counted, now_ns());
-    let remote: Address = state.peer;
     let traits = traits(flow, now, state.opened_ns, counted.sent_bytes + counted.received_bytes);
-    let filters = filter::wanted(flow, &remote, &traits, active);
+    let filters = filter::wanted(flow, &state.peer, &traits, active);
     if filters == 0 {
         return;
     }
-    submit(|| Connection {
-        header: header::<Connection>(EventKind::Connection, now),
-        key: flow.key(0),
-        opened_ns: state.opened_ns,
-        sent_bytes: counted.sent_bytes,
-        received_bytes: counted.received_bytes,
-        cookie,
-        local: flow.local,
-        remote,
-        filters,
-        tgid: flow.own.tgid,
-        sent_datagrams: counted.sent,
-        received_datagrams: counted.received,
-        local_port: state.local_port,
-        remote_port: state.peer_port,
-        close: Close::Closed as u8,
-        orphaned: 0,
-        reserved: 0,
-        comm: flow.own.comm,
+    submit(|record| {
+        begin(record, flow, now, filters);
+        record.opened_ns = state.opened_ns;
+        record.sent_bytes = counted.sent_bytes;
+        record.received_bytes = counted.received_bytes;
+        record.cookie = cookie;
+        record.local = flow.local;
+        record.remote = state.peer;
+        record.sent_datagrams = counted.sent;
+        record.received_datagrams = counted.received;
+        record.local_port = state.local_port;
+        record.remote_port = state.peer_port;
+        record.close = Close::Closed as u8;
+        record.orphaned = 0;
     });
+}
+
+/// What both have.
+#[inline(always)]
+fn begin(record: &mut Connection, flow: &Flow, now: u64, filters: u32) {
+    record.header = header::<Connection>(EventKind::Connection, now);
+    flow.write_key(0, &mut record.key);
+    record.filters = filters;
+    record.tgid = flow.own.tgid;
+    record.reserved = 0;
+    record.comm = flow.own.comm;
 }
 
 #[inline(always)]
@@ -113,10 +113,12 @@ fn traits(flow: &Flow, now: u64, opened_ns: u64, bytes: u64) -> Traits {
     }
 }
 
+/// Every field of the record is to be filled in: in place, because it is too large for the stack.
 #[inline(always)]
-fn submit(record: impl FnOnce() -> Connection) {
+fn submit(fill: impl FnOnce(&mut Connection)) {
     count(Counter::RecordsWanted, 1);
-    if !maps::emit(|room| _ = room.write(record()), false) {
+    // SAFETY: a record is integers only, for which what lies in the ring is a value.
+    if !maps::emit::<Connection>(|room| fill(unsafe { room.assume_init_mut() }), false) {
         count(Counter::RingFullConnection, 1);
     }
 }

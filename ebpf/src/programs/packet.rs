@@ -34,7 +34,8 @@ pub(super) fn ingress(packet: &Packet) {
     let Some(socket) = packet.socket() else { return };
     if socket.is_tcp() {
         let Some(state) = known(packet, socket) else { return };
-        if state.phase == Phase::Open as u8 {
+        // What joined late is counted until its last segment.
+        if state.phase == Phase::Open as u8 || late::is_late(state) {
             arrived(packet, socket, state);
         } else if state.phase == Phase::Connecting as u8 {
             answered(packet, socket, state);
@@ -205,8 +206,13 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
     let class = head::class(client, server);
     if settled || now {
         let pair = late_pair(state);
-        if pair.is_some() || class as u8 != state.flow.class {
-            edge::shift(&mut state.flow, class, pair.as_ref());
+        let flow = &mut state.flow;
+        if (pair.is_some() || class as u8 != flow.class) && edge::move_out(flow) {
+            flow.class = class as u8;
+            if let Some(pair) = pair {
+                flow.pair(&pair);
+            }
+            edge::move_in(flow);
         }
     }
     state.settled = settled.into();

@@ -69,8 +69,9 @@ fn active(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket) else { return };
     request_callbacks(ops);
     let progress = ops.progress();
-    let id = pair_id(progress.snd_una, progress.rcv_nxt);
-    maps::leave_pair(id, &state.flow.as_peer());
+    // Data that went with the SYN may be acknowledged already.
+    let own = progress.snd_una.wrapping_sub(progress.acked as u32).wrapping_add(1);
+    maps::leave_pair(pair_id(own, progress.rcv_nxt), &state.flow.as_peer());
     opened(ops, state);
 }
 
@@ -82,8 +83,8 @@ fn passive(ops: &Ops) {
     request_callbacks(ops);
     let (own, peer) = (ops.snd_nxt(), ops.progress().rcv_nxt);
     // Both ends sent a SYN (RFC 9293, section 3.5). One must be the client, and both must say the
-    // same, so it is the one whose sequence numbers start lower.
-    if state.phase == Phase::Connecting as u8 && own < peer {
+    // same, so it is the one whose sequence numbers start lower. A socket that connects to itself is both.
+    if state.phase == Phase::Connecting as u8 && own <= peer {
         maps::leave_pair(pair_id(own, peer), &state.flow.as_peer());
         return opened(ops, state);
     }
@@ -159,8 +160,11 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
         let progress = ops.progress();
         let (sent, received) = payload(state, &progress);
         // All payload came where no one looked: with the segment that completed the handshake.
-        if state.flow.class == Class::Pending as u8 && (sent != 0 || received != 0) {
-            edge::shift(&mut state.flow, Class::Unknown, None);
+        let flow = &mut state.flow;
+        let is_silent = flow.class == Class::Pending as u8;
+        if is_silent && sent | received != 0 && edge::move_out(flow) {
+            flow.class = Class::Unknown as u8;
+            edge::move_in(flow);
         }
         edge::close(state, sent, received, &progress, close);
         emit::connection(ops, state, close);

@@ -11,8 +11,8 @@
 //!   [--fast-open-connect yes] [--mptcp yes] [--rate N]`
 //! * `swarm --to ADDRESS --processes N --names NAME,NAME --steps STEPS [--programs FOLDER]`: a
 //!   process for each connection; with a folder each is a program of that name in it
-//! * `hold --to ADDRESS --connections N` and `hold --listen ADDRESS --connections N`: all at once,
-//!   until a line comes
+//! * `hold --to ADDRESS --connections N [--say N]` and `hold --listen ADDRESS --connections N
+//!   [--say N]`: all at once, until a line comes
 //! * `meet --from ADDRESS --to ADDRESS --steps STEPS`: one of two ends that both connect
 //! * `full --listen ADDRESS`: a listener that answers no SYN, until its input ends
 //! * `udp-echo --listen ADDRESS --datagrams N`
