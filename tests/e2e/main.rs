@@ -22,6 +22,7 @@ mod offload;
 mod older;
 mod ports;
 mod protocols;
+mod quota;
 mod scale;
 mod simultaneous;
 mod sockets;

@@ -114,6 +114,8 @@ fn types(name: &str) -> (u32, u32) {
         "post_bind6" => (9, 13),
         "sock_release" => (9, 34),
         "connect4" => (18, 10),
+        "sendmsg4" => (18, 14),
+        "sendmsg6" => (18, 15),
         "connect6" => (18, 11),
         other => panic!("{other} is not named after a hook"),
     }
