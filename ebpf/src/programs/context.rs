@@ -117,9 +117,24 @@ pub(super) struct Datagram {
     pub(super) payload_at: u32,
 }
 
+/// The same over IPv4 without options, as far as one of a conversation that has begun is looked at.
+pub(super) struct BriefDatagram {
+    pub(super) bytes: u64,
+    pub(super) count: u64,
+    /// In network order.
+    pub(super) peer: u32,
+    pub(super) peer_port: u16,
+}
+
 /// A socket the kernel vouches for.
 #[derive(Clone, Copy)]
 pub(super) struct Socket(*mut bpf_sock);
+
+/// A packet's socket, which may be one that only stands for a connection to come or one that is
+/// over. Those have no storage, so where there is some it is a socket in full; asking the kernel
+/// for that costs as much as all else that a usual packet needs.
+#[derive(Clone, Copy)]
+pub(super) struct AnySocket(*mut bpf_sock);
 
 /// `connect4`, `connect6`, `sendmsg4` and `sendmsg6`, and the address they are called for, which each
 /// may read only in its own form.
@@ -237,7 +252,7 @@ impl Socket {
     /// Whether this end may still send payload: the usual state of an open connection.
     #[inline(always)]
     pub(super) fn is_carrying(self) -> bool {
-        SENDING & (1 << (field32!(self.0, bpf_sock, state) & 31)) != 0
+        AnySocket(self.0).is_carrying()
     }
 
     #[inline(always)]
@@ -286,6 +301,21 @@ impl Socket {
         // SAFETY: a full socket; the helper answers null if it is not TCP.
         let tcp = unsafe { bpf_tcp_sock(self.0) };
         if tcp.is_null() { None } else { Some(Tcp(tcp)) }
+    }
+}
+
+// === impl AnySocket ===
+
+impl AnySocket {
+    #[inline(always)]
+    pub(super) fn as_ptr(self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    /// Whether this end may still send payload: the usual state of an open connection.
+    #[inline(always)]
+    pub(super) fn is_carrying(self) -> bool {
+        SENDING & (1 << (field32!(self.0, bpf_sock, state) & 31)) != 0
     }
 }
 
@@ -505,6 +535,13 @@ impl Packet {
         Self(ctx.as_ptr().cast())
     }
 
+    /// The socket this packet leaves from or is bound for, whatever it is.
+    #[inline(always)]
+    pub(super) fn any_socket(&self) -> Option<AnySocket> {
+        let sk = field64!(self.0, __sk_buff, __bindgen_anon_2) as *mut bpf_sock;
+        if sk.is_null() { None } else { Some(AnySocket(sk)) }
+    }
+
     /// The full socket this packet leaves from or is bound for.
     #[inline(always)]
     pub(super) fn socket(&self) -> Option<Socket> {
@@ -573,6 +610,32 @@ impl Packet {
             return Some((ip::v6_destination(v6), ip::destination_port(v6.last_chunk()?)));
         }
         None
+    }
+
+    /// Whether the header says UDP. What the socket is, its state shows.
+    #[inline(always)]
+    pub(super) fn is_udp(&self) -> bool {
+        let Some(header) = self.start::<{ ip::V4_MIN_LEN as usize }>() else { return false };
+        let (v4, v6) = (loaded(header[ip::V4_PROTOCOL_AT]), loaded(header[ip::V6_NEXT_AT]));
+        ip::UDP == if ip::is_v6(header[0]) { v6 } else { v4 }
+    }
+
+    /// A UDP datagram over IPv4 without options. This is the hot path.
+    #[inline(always)]
+    pub(super) fn brief_datagram(&self, is_sent: bool) -> Option<BriefDatagram> {
+        const AT: u32 = ip::V4_MIN_LEN + ip::UDP_LEN;
+        let header = self.start::<{ AT as usize }>()?;
+        if header[0] != ip::V4_WITHOUT_OPTIONS || header[ip::V4_PROTOCOL_AT] != ip::UDP {
+            return None;
+        }
+        let [.., s0, s1, d0, d1, _, _, _, _] = *header;
+        let segments = u64::from(field32!(self.0, __sk_buff, gso_segs));
+        Some(BriefDatagram {
+            bytes: self.len().checked_sub(AT)?.into(),
+            count: if segments == 0 { 1 } else { segments },
+            peer: if is_sent { ip::v4_to(header) } else { ip::v4_from(header) },
+            peer_port: u16::from_be_bytes(if is_sent { [d0, d1] } else { [s0, s1] }),
+        })
     }
 
     /// A UDP datagram's header. It is seen whole here, before it is fragmented and after it is put

@@ -13,12 +13,13 @@ use plainsight_ebpf::{
         datagram::{ConversationKey, DatagramState, Datagrams},
         edge::{LATE, Role},
         flow::Flow,
+        mapped,
     },
     wire::ip,
 };
 
 use super::{
-    context::{Bind, Connect, Datagram, Packet, Socket, no_address, now_ns, zero},
+    context::{AnySocket, Bind, Connect, Datagram, Packet, Socket, no_address, now_ns, zero},
     edge, emit, identity,
     maps::{self, add, count},
 };
@@ -75,14 +76,56 @@ pub(super) fn released(bind: &Bind) {
 
 /// A datagram leaves or arrives.
 #[inline(always)]
-pub(super) fn carried(packet: &Packet, socket: Socket, is_sent: bool) {
+pub(super) fn carried(packet: &Packet, socket: AnySocket, is_sent: bool) {
+    let Some(state) = maps::any_datagrams(socket) else { return first_ever(packet, is_sent) };
+    if !is_usual(packet, state, is_sent) {
+        unusual(packet, state, is_sent);
+    }
+}
+
+/// Counts a datagram over IPv4 of a conversation that has begun and whose counts are not due. False
+/// for every other, which is not counted yet.
+#[inline(always)]
+fn is_usual(packet: &Packet, state: &mut DatagramState, is_sent: bool) -> bool {
+    let Some(brief) = packet.brief_datagram(is_sent) else { return false };
+    let is_peer = state.connected != 0
+        || (state.peer_port == brief.peer_port && state.peer == mapped(brief.peer));
+    let totals = &mut state.totals;
+    let begun = if is_sent { totals.sent } else { totals.received };
+    if !is_peer || begun == 0 || state.epoch != maps::epoch() {
+        return false;
+    }
+    if is_sent {
+        add(&mut totals.sent_bytes, brief.bytes);
+        add(&mut totals.sent, brief.count);
+    } else {
+        add(&mut totals.received_bytes, brief.bytes);
+        add(&mut totals.received, brief.count);
+    }
+    true
+}
+
+/// The socket has no state: it is older than the programs, or the kernel's own.
+#[inline(never)]
+fn first_ever(packet: &Packet, is_sent: bool) {
+    let Some(socket) = packet.socket() else { return };
+    if !socket.is_udp() {
+        return;
+    }
+    let Some(state) = maps::datagrams_or_new(socket) else { return };
+    state.flow.flags = LATE;
+    unusual(packet, state, is_sent);
+}
+
+#[inline(never)]
+fn unusual(packet: &Packet, state: &mut DatagramState, is_sent: bool) {
+    let Some(socket) = packet.socket() else { return };
     let mut datagram = MaybeUninit::uninit();
     if !packet.datagram(is_sent, &mut datagram) {
         return count(Counter::PacketsUnreadable, 1);
     }
     // SAFETY: it was written, or the answer had been no.
     let datagram = unsafe { datagram.assume_init_ref() };
-    let Some(state) = known(socket) else { return };
     if is_first(state, datagram) {
         first(packet, socket, state, datagram);
     } else {
@@ -111,17 +154,6 @@ fn first(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &
         state.epoch = epoch;
         flush(state, begins);
     }
-}
-
-/// The socket's state. One that has none is older than the programs, or the kernel's own.
-#[inline(always)]
-fn known(socket: Socket) -> Option<&'static mut DatagramState> {
-    if let Some(state) = maps::datagrams(socket) {
-        return Some(state);
-    }
-    let state = maps::datagrams_or_new(socket)?;
-    state.flow.flags = LATE;
-    Some(state)
 }
 
 /// Makes room for a conversation with this peer, which begins with its first datagram.

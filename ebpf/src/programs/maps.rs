@@ -1,6 +1,6 @@
 //! Every map, and the only places where their memory is reached.
 
-use core::{mem::MaybeUninit, ptr};
+use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     bindings::{
@@ -18,7 +18,7 @@ use plainsight_ebpf::abi::{
     flow::{Flow, PAIR_SLOTS, Pair, PairSlot, SocketState},
 };
 
-use super::context::{Socket, zero};
+use super::context::{AnySocket, Socket, zero};
 
 /// Storage that lives and dies with a socket. The flags are part of the type because the kernel
 /// reads a BTF map's attributes from array lengths.
@@ -110,14 +110,14 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     }
 
     #[inline(always)]
-    fn get(&self, socket: Socket) -> Option<&'static mut T> {
+    fn get(&self, socket: *mut c_void) -> Option<&'static mut T> {
         self.call(socket, ptr::null_mut(), 0)
     }
 
     /// The same, made from `start` (zeros if null) if missing; a refusal is counted.
     #[inline(always)]
     fn get_or_new(&self, socket: Socket, start: *mut T) -> Option<&'static mut T> {
-        let state = self.call(socket, start, BPF_SK_STORAGE_GET_F_CREATE.into());
+        let state = self.call(socket.as_ptr(), start, BPF_SK_STORAGE_GET_F_CREATE.into());
         if state.is_none() {
             count(Counter::StorageFull, 1);
         }
@@ -125,18 +125,13 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
     }
 
     #[inline(always)]
-    fn call(&self, socket: Socket, start: *mut T, flags: u64) -> Option<&'static mut T> {
+    fn call(&self, socket: *mut c_void, start: *mut T, flags: u64) -> Option<&'static mut T> {
         // SAFETY: the helper checks the socket and answers with storage of this map's value type,
         // or null. The value's type says which run may write which field.
         unsafe {
-            bpf_sk_storage_get(
-                ptr::from_ref(self).cast_mut().cast(),
-                socket.as_ptr(),
-                start.cast(),
-                flags,
-            )
-            .cast::<T>()
-            .as_mut()
+            bpf_sk_storage_get(ptr::from_ref(self).cast_mut().cast(), socket, start.cast(), flags)
+                .cast::<T>()
+                .as_mut()
         }
     }
 }
@@ -144,7 +139,13 @@ impl<T, const FLAGS: usize> SocketStorage<T, FLAGS> {
 /// What is remembered about this TCP socket.
 #[inline(always)]
 pub(super) fn socket(socket: Socket) -> Option<&'static mut SocketState> {
-    SOCKETS.get(socket)
+    SOCKETS.get(socket.as_ptr())
+}
+
+/// The same of a packet's socket; none if it is another sort.
+#[inline(always)]
+pub(super) fn any_socket(socket: AnySocket) -> Option<&'static mut SocketState> {
+    SOCKETS.get(socket.as_ptr())
 }
 
 /// The same, made if missing.
@@ -165,7 +166,13 @@ pub(super) fn socket_from(
 /// What is remembered about this UDP socket.
 #[inline(always)]
 pub(super) fn datagrams(socket: Socket) -> Option<&'static mut DatagramState> {
-    DATAGRAMS.get(socket)
+    DATAGRAMS.get(socket.as_ptr())
+}
+
+/// The same of a packet's socket; none if it is another sort.
+#[inline(always)]
+pub(super) fn any_datagrams(socket: AnySocket) -> Option<&'static mut DatagramState> {
+    DATAGRAMS.get(socket.as_ptr())
 }
 
 /// The same, made if missing.

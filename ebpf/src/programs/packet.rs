@@ -16,7 +16,7 @@ use plainsight_ebpf::{
 };
 
 use super::{
-    context::{Packet, Socket, loaded},
+    context::{AnySocket, Packet, Socket, loaded},
     datagram, edge, identity, late,
     maps::{self, count},
     socket,
@@ -28,51 +28,111 @@ const ENDS: u8 = FIN | RST;
 /// Longest packet without payload: an IPv6 header and the longest TCP header. A reset carries none.
 const BARE: u32 = 100;
 
-/// A packet arrives.
+/// A packet arrives. What every packet costs stands here, in one piece; the rest is apart, because
+/// code that is jumped over is fetched all the same. The socket is asked for its type only if it
+/// has no state, because that lies where nothing else on the way looks.
 #[inline(always)]
 pub(super) fn ingress(packet: &Packet) {
-    let Some(socket) = packet.socket() else { return };
-    if socket.is_tcp() {
-        let Some(state) = known(packet, socket) else { return };
-        // What joined late is counted until its last segment.
-        if state.phase == Phase::Open as u8 || late::is_late(state) {
-            arrived(packet, socket, state);
-        } else if state.phase == Phase::Connecting as u8 {
-            answered(packet, socket, state);
-        }
-    } else if socket.is_udp() {
-        datagram::carried(packet, socket, false);
+    let Some(socket) = packet.any_socket() else { return };
+    if packet.is_udp() {
+        return datagram::carried(packet, socket, false);
+    }
+    match maps::any_socket(socket) {
+        Some(state) if is_heard(packet, socket, state) => {}
+        Some(state) => received(packet, state),
+        None => first_received(packet),
     }
 }
 
-/// A packet leaves.
+/// A packet leaves; likewise.
 #[inline(always)]
 pub(super) fn egress(packet: &Packet) {
-    let Some(socket) = packet.socket() else { return };
-    if socket.is_tcp() {
-        let Some(state) = known(packet, socket) else { return };
-        if state.phase == Phase::Open as u8 {
-            leaving(packet, socket, state);
-        } else if state.phase == Phase::Connecting as u8 {
-            departing(packet, socket, state);
-        } else if late::is_late(state) {
-            note_sent(packet, socket, state);
-            flush(socket, state);
-        }
-    } else if socket.is_udp() {
-        datagram::carried(packet, socket, true);
+    let Some(socket) = packet.any_socket() else { return };
+    if packet.is_udp() {
+        return datagram::carried(packet, socket, true);
+    }
+    match maps::any_socket(socket) {
+        Some(state) if is_counted(socket, state) => {}
+        Some(state) => sent(packet, state),
+        None => first_sent(packet),
     }
 }
 
-/// The socket's state. A listener gets its cgroup at its first packet, whether or not it was bound
-/// while the programs were attached, so every socket it accepts inherits it.
+/// Of a segment with payload nothing is of interest once the first was seen, but a FIN; and one that
+/// comes before our own shows in the change of state that it brings about.
 #[inline(always)]
-fn known(packet: &Packet, socket: Socket) -> Option<&'static mut SocketState> {
-    if let Some(state) = maps::socket(socket) {
-        if state.phase == Phase::Identity as u8 && state.flow.verified == 0 {
-            identity::verify(&mut state.flow, socket);
-        }
-        return Some(state);
+fn is_heard(packet: &Packet, socket: AnySocket, state: &SocketState) -> bool {
+    state.phase == Phase::Open as u8
+        && state.head_in != Head::None as u8
+        && !late::is_late(state)
+        && packet.len() > BARE
+        && socket.is_carrying()
+}
+
+/// The state changes before the FIN is sent, so no FIN leaves here.
+#[inline(always)]
+fn is_counted(socket: AnySocket, state: &SocketState) -> bool {
+    state.phase == Phase::Open as u8
+        && state.settled != 0
+        && state.epoch == maps::epoch()
+        && socket.is_carrying()
+}
+
+#[inline(never)]
+fn first_received(packet: &Packet) {
+    if let Some(state) = new(packet) {
+        received(packet, state);
+    }
+}
+
+#[inline(never)]
+fn first_sent(packet: &Packet) {
+    if let Some(state) = new(packet) {
+        sent(packet, state);
+    }
+}
+
+#[inline(never)]
+fn received(packet: &Packet, state: &mut SocketState) {
+    let Some(socket) = packet.socket() else { return };
+    know(socket, state);
+    // What joined late is counted until its last segment.
+    if state.phase == Phase::Open as u8 || late::is_late(state) {
+        arrived(packet, socket, state);
+    } else if state.phase == Phase::Connecting as u8 {
+        answered(packet, socket, state);
+    }
+}
+
+#[inline(never)]
+fn sent(packet: &Packet, state: &mut SocketState) {
+    let Some(socket) = packet.socket() else { return };
+    know(socket, state);
+    if state.phase == Phase::Open as u8 {
+        leaving(packet, socket, state);
+    } else if state.phase == Phase::Connecting as u8 {
+        departing(packet, socket, state);
+    } else if late::is_late(state) {
+        note_sent(packet, socket, state);
+        flush(socket, state);
+    }
+}
+
+/// A listener gets its cgroup at its first packet, whether or not it was bound while the programs
+/// were attached, so every socket it accepts inherits it.
+#[inline(always)]
+fn know(socket: Socket, state: &mut SocketState) {
+    if state.phase == Phase::Identity as u8 && state.flow.verified == 0 {
+        identity::verify(&mut state.flow, socket);
+    }
+}
+
+/// The state of a socket that has none yet.
+#[inline(always)]
+fn new(packet: &Packet) -> Option<&'static mut SocketState> {
+    let socket = packet.socket()?;
+    if !socket.is_tcp() {
+        return None;
     }
     if socket.is_listening() {
         identity::verify(&mut maps::socket_or_new(socket)?.flow, socket);
@@ -84,12 +144,6 @@ fn known(packet: &Packet, socket: Socket) -> Option<&'static mut SocketState> {
 /// Ingress of an open connection.
 #[inline(always)]
 fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    // Of a segment with payload nothing is of interest once the first was seen, but a FIN; and one
-    // that comes before our own shows in the change of state that it brings about.
-    let is_seen = state.head_in != Head::None as u8 && !late::is_late(state);
-    if is_seen && packet.len() > BARE && socket.is_carrying() {
-        return;
-    }
     let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
     let first_payload = state.head_in == Head::None as u8 && segment.payload > 0;
     if !first_payload && segment.flags & ENDS == 0 {
@@ -147,16 +201,11 @@ fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) {
 /// Egress of an open connection.
 #[inline(always)]
 fn leaving(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let epoch = maps::epoch();
-    let is_carrying = socket.is_carrying();
-    // The state changes before the FIN is sent, so no FIN leaves here.
-    if state.settled != 0 && state.epoch == epoch && is_carrying {
-        return;
-    }
     note_sent(packet, socket, state);
+    let epoch = maps::epoch();
     let due = state.epoch != epoch;
     classify(state, due);
-    if due || (late::is_late(state) && !is_carrying) {
+    if due || (late::is_late(state) && !socket.is_carrying()) {
         state.epoch = epoch;
         flush(socket, state);
     }

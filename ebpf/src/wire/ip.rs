@@ -42,16 +42,28 @@ pub const fn is_v6(first: u8) -> bool {
     first >> 4 == 6
 }
 
-/// The source of an IPv4 header, v4-mapped (RFC 791, section 3.1).
+/// The source of an IPv4 header, in network order (RFC 791, section 3.1).
+#[inline(always)]
+pub const fn v4_from<const N: usize>(header: &[u8; N]) -> u32 {
+    word(header, 12)
+}
+
+/// The destination of an IPv4 header, in network order.
+#[inline(always)]
+pub const fn v4_to<const N: usize>(header: &[u8; N]) -> u32 {
+    word(header, 16)
+}
+
+/// The source of an IPv4 header, v4-mapped.
 #[inline(always)]
 pub const fn v4_source<const N: usize>(header: &[u8; N]) -> Address {
-    mapped(word(header, 12))
+    mapped(v4_from(header))
 }
 
 /// The destination of an IPv4 header, v4-mapped.
 #[inline(always)]
 pub const fn v4_destination<const N: usize>(header: &[u8; N]) -> Address {
-    mapped(word(header, 16))
+    mapped(v4_to(header))
 }
 
 /// The source of an IPv6 header (RFC 8200, section 3).
