@@ -318,7 +318,8 @@ fn amounts(datagram: &Datagram) -> Datagrams {
 
 /// What joins the two halves of a local conversation: both see the same header, unless it was
 /// translated on the way, and then they stay apart. Loopback addresses are the same in every
-/// network namespace, so there the namespace counts too.
+/// network namespace, so with one of them at either end the namespace counts too: what was
+/// redirected to a proxy has only one, and multicast on loopback.
 #[inline(always)]
 fn pair_id(flow: &Flow, datagram: &Datagram) -> u64 {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -329,7 +330,8 @@ fn pair_id(flow: &Flow, datagram: &Datagram) -> u64 {
     };
     let (local, peer) =
         (end(datagram.local, datagram.local_port), end(datagram.peer, datagram.peer_port));
-    let netns = if is_loopback(&datagram.local) { flow.own.netns } else { 0 };
+    let is_inside = is_loopback(&datagram.local) | is_loopback(&datagram.peer);
+    let netns = if is_inside { flow.own.netns } else { 0 };
     let (from, to) = if datagram.is_sent { (local, peer) } else { (peer, local) };
     fold(fold(from, to), netns | 1 << 63)
 }
