@@ -17,6 +17,7 @@ mod lifecycle;
 mod live;
 mod local;
 mod namespaces;
+mod nat;
 mod observe;
 mod offload;
 mod older;

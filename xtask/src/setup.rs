@@ -29,7 +29,7 @@ const TOOLCHAIN_PACKAGES: &[&str] = &[
 ];
 
 /// Servers, clients and tools that the e2e tier compares the agent with.
-const TEST_PACKAGES: &[&str] = &["nginx-light", "curl", "iproute2", "procps"];
+const TEST_PACKAGES: &[&str] = &["nginx-light", "curl", "iproute2", "nftables", "procps"];
 
 /// What fetches, unpacks and boots a kernel.
 const VM_PACKAGES: &[&str] = &["qemu-system-x86", "busybox-static", "xz-utils", "binutils"];

@@ -66,6 +66,17 @@ impl Edge {
     pub fn counts(&self) -> [u64; 4] {
         ["connections", "open", "bytes_sent", "bytes_received"].map(|key| self.number(key))
     }
+
+    /// Datagrams sent and received, and bytes, as the client sees them.
+    ///
+    /// # Panics
+    ///
+    /// If one of them is missing.
+    #[must_use]
+    pub fn datagrams(&self) -> [u64; 4] {
+        ["datagrams_sent", "datagrams_received", "bytes_sent", "bytes_received"]
+            .map(|key| self.number(key))
+    }
 }
 
 // === impl Record ===

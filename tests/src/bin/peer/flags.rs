@@ -42,4 +42,11 @@ impl Flags {
     pub(crate) fn address(&self, name: &str) -> anyhow::Result<SocketAddr> {
         self.number(name)?.with_context(|| format!("--{name} is missing"))
     }
+
+    /// Addresses with commas between them.
+    pub(crate) fn addresses(&self, name: &str) -> anyhow::Result<Vec<SocketAddr>> {
+        let text = self.text(name).with_context(|| format!("--{name} is missing"))?;
+        let parse = |word: &str| word.parse().with_context(|| format!("--{name} {word}"));
+        text.split(',').map(parse).collect()
+    }
 }

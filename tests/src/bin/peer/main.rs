@@ -15,8 +15,11 @@
 //!   [--say N]`: all at once, until a line comes
 //! * `meet --from ADDRESS --to ADDRESS --steps STEPS`: one of two ends that both connect
 //! * `full --listen ADDRESS`: a listener that answers no SYN, until its input ends
-//! * `udp-echo --listen ADDRESS --datagrams N`
-//! * `udp-ask --to ADDRESS --datagrams N --bytes N`
+//! * `udp-echo --listen ADDRESS --datagrams N [--say WORDS]`
+//! * `udp-ask --to ADDRESS,ADDRESS --datagrams N (--bytes N [--segment N] | --say WORDS)
+//!   [--connected yes]`: with one socket, to each of the servers
+//! * `udp-tell --from ADDRESS --to ADDRESS --datagrams N (--bytes N | --say WORDS)`
+//! * `udp-hear --listen ADDRESS --group IP --interface IP --datagrams N`
 
 mod client;
 mod datagram;
@@ -68,6 +71,8 @@ fn run() -> anyhow::Result<()> {
         "full" => full::run(&flags),
         "udp-echo" => datagram::echo(&flags),
         "udp-ask" => datagram::ask(&flags),
+        "udp-tell" => datagram::tell(&flags),
+        "udp-hear" => datagram::hear(&flags),
         other => bail!("there is no command {other}"),
     }
 }

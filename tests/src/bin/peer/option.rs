@@ -27,11 +27,20 @@ pub(crate) fn stream(flags: &Flags, address: SocketAddr, how: SockFlag) -> io::R
 
 /// An option of TCP's level, all of which are whole numbers (tcp(7)).
 pub(crate) fn set_tcp(socket: &impl AsRawFd, option: i32, value: i32) -> io::Result<()> {
+    set(socket, libc::IPPROTO_TCP, option, value)
+}
+
+/// The same for UDP (udp(7)).
+pub(crate) fn set_udp(socket: &impl AsRawFd, option: i32, value: i32) -> io::Result<()> {
+    set(socket, libc::IPPROTO_UDP, option, value)
+}
+
+fn set(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
     // SAFETY: the descriptor is valid, and the value is an int, as the option wants it.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
+            level,
             option,
             (&raw const value).cast(),
             size_of_val(&value) as libc::socklen_t,

@@ -7,6 +7,25 @@ fn hello(message: u8) -> Vec<u8> {
     bytes
 }
 
+/// A question for the address of `plainsight.test` (RFC 1035, section 4), with these flags and so
+/// many answers, of 16 bytes each.
+fn dns(flags: [u8; 2], answers: u8) -> Vec<u8> {
+    let mut bytes = vec![0x12, 0x34, flags[0], flags[1], 0, 1, 0, answers, 0, 0, 0, 0];
+    bytes.extend(b"\x0aplainsight\x04test\x00\x00\x01\x00\x01");
+    for _ in 0..answers {
+        // The same name, an address, a minute to live, four bytes.
+        bytes.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]);
+    }
+    bytes
+}
+
+/// A client's first datagram of QUIC version 1 (RFC 9000, section 17.2.2), at its least length.
+fn quic_initial() -> Vec<u8> {
+    let mut bytes = vec![0xc3, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x44, 0x9e];
+    bytes.resize(1200, 0x5c);
+    bytes
+}
+
 /// The first bytes of this name.
 pub(crate) fn phrase(name: &str) -> Option<Vec<u8>> {
     Some(match name {
@@ -21,6 +40,9 @@ pub(crate) fn phrase(name: &str) -> Option<Vec<u8>> {
         "tls-client-hello" => hello(1),
         "tls-server-hello" => hello(2),
         "ssh" => b"SSH-2.0-tests\r\n".to_vec(),
+        "dns-question" => dns([1, 0], 0),
+        "dns-answer" => dns([0x81, 0x80], 1),
+        "quic-initial" => quic_initial(),
         _ => return None,
     })
 }
