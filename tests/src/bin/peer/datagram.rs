@@ -22,7 +22,7 @@ use super::{
 struct Asker {
     socket: UdpSocket,
     question: Vec<u8>,
-    /// So many answers come to a question, which is cut into as many datagrams.
+    /// So many answers come to a question: it may leave as several datagrams.
     answers: u64,
     buffer: Vec<u8>,
     tally: Tally,
@@ -42,11 +42,10 @@ impl Asker {
         let socket = UdpSocket::bind(any)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         let question = words(flags)?.context("--bytes or --say is missing")?;
-        let mut answers = 1;
         if let Some(segment) = flags.number::<u16>("segment")? {
             option::set_udp(&socket, libc::UDP_SEGMENT, segment.into())?;
-            answers = question.len().div_ceil(segment.into()) as u64;
         }
+        let answers = flags.number("answers")?.unwrap_or(1);
         let (buffer, tally) = (vec![0; LONGEST], Tally::default());
         Ok(Self { socket, question, answers, buffer, tally })
     }
@@ -73,9 +72,13 @@ impl Asker {
     }
 }
 
-/// Gives back what it got, or the words it was told to say.
+/// Gives back what it got, or the words it was told to say. If it gathers, it takes datagrams that
+/// came together as one.
 pub(crate) fn echo(flags: &Flags) -> anyhow::Result<()> {
     let socket = open(flags, "listen")?;
+    if flags.is_set("gather") {
+        option::set_udp(&socket, libc::UDP_GRO, 1)?;
+    }
     let answer = words(flags)?;
     tally::say(&json!({ "listening": socket.local_addr()?.to_string() }))?;
     let mut tally = Tally::default();

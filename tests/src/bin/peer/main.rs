@@ -15,9 +15,9 @@
 //!   [--say N]`: all at once, until a line comes
 //! * `meet --from ADDRESS --to ADDRESS --steps STEPS`: one of two ends that both connect
 //! * `full --listen ADDRESS`: a listener that answers no SYN, until its input ends
-//! * `udp-echo --listen ADDRESS --datagrams N [--say WORDS]`
+//! * `udp-echo --listen ADDRESS --datagrams N [--say WORDS] [--gather yes]`
 //! * `udp-ask --to ADDRESS,ADDRESS --datagrams N (--bytes N [--segment N] | --say WORDS)
-//!   [--connected yes]`: with one socket, to each of the servers
+//!   [--answers N] [--connected yes]`: with one socket, to each of the servers
 //! * `udp-tell --from ADDRESS --to ADDRESS --datagrams N (--bytes N | --say WORDS)`
 //! * `udp-hear --listen ADDRESS --group IP --interface IP --datagrams N`
 
