@@ -191,8 +191,10 @@ fn is_translated(state: &DatagramState, datagram: &Datagram) -> bool {
     let flow = &state.flow;
     let is_known = flow.reached_port == datagram.peer_port && flow.reached == datagram.peer;
     let is_asked = state.asked_port == state.peer_port && state.asked == state.peer;
+    // An application may ask both a service and the server that stands behind it.
+    let is_direct = state.asked_port == datagram.peer_port && state.asked == datagram.peer;
     // The datagram that begins it is the one that was just asked for.
-    is_known || (flow.role == 0 && is_asked)
+    (is_known && !is_direct) || (flow.role == 0 && is_asked)
 }
 
 /// Begins the first conversation.
