@@ -202,6 +202,36 @@ fn a_service_that_is_elsewhere() {
     check_reached(edge, route.reached());
 }
 
+/// One socket asks a service and then its server too, which cannot be told apart by where the
+/// packets go. The server is none of the agent's, so the client's half alone has to tell.
+#[test]
+fn a_service_and_its_server_asked_in_turn() {
+    for order in [[0, 1, 2], [0, 2, 1]] {
+        let (world, route) = World::with(|link| Route::service(link, true));
+        let elsewhere = Place::default().within(&world.far);
+        let other = SocketAddr::new(world.link.v4[1].into(), 7001);
+        let (server, plain) = (echo(elsewhere, route.reached, 2), echo(elsewhere, other, 1));
+        let places = order.map(|at| [route.asked, route.reached, other][at]);
+        let to = places.map(|place| place.to_string()).join(",");
+        let ask = format!("udp-ask --to {to} --datagrams {DATAGRAMS} --bytes 67");
+        Peer::start(world.near(), "ps-client", &ask).finish();
+        [server, plain].into_iter().for_each(|peer| _ = peer.finish());
+        let edges = world.edges();
+        assert_eq!(edges.len(), 3, "{edges:#?}");
+        for place in places {
+            let is_asked = |edge: &&Edge| {
+                let found = (edge.text("server_address"), edge.number("server_port"));
+                found == (&place.ip().to_string(), place.port().into())
+            };
+            let edge = edges.iter().find(is_asked).unwrap_or_else(|| panic!("{place}: {edges:?}"));
+            let expect = [DATAGRAMS, DATAGRAMS, DATAGRAMS * 67, DATAGRAMS * 67];
+            let title = format!("{place}, asked in turn of {to}: datagrams, bytes");
+            report(&title, format!("{expect:?}"), format!("{:?}", edge.datagrams()));
+            assert_eq!(edge.datagrams(), expect, "{edges:#?}");
+        }
+    }
+}
+
 /// Records tell it too, of both ends, and are asked for by the port that the client asked for.
 fn connections(route: impl Fn(&Link) -> Route) {
     let (world, route) = World::with(route);
@@ -225,9 +255,7 @@ fn connections(route: impl Fn(&Link) -> Route) {
 /// Answers come from the address that was asked for; the asking peer fails if one does not.
 fn datagrams(route: impl Fn(&Link) -> Route, how: &str) {
     let (world, route) = World::with(route);
-    let echo = format!("udp-echo --listen {} --datagrams {DATAGRAMS}", route.reached);
-    let mut echo = Peer::start(world.end(&route), "ps-server", &echo);
-    echo.address();
+    let echo = echo(world.end(&route), route.reached, 1);
     let ask = format!("udp-ask --to {} --datagrams {DATAGRAMS} --bytes 67{how}", route.asked);
     let asked = Peer::start(world.near(), "ps-client", &ask).finish();
     let bytes = DATAGRAMS * 67;
@@ -261,6 +289,14 @@ fn check_reached(edge: &Edge, expect: Value) {
     report("reached", &expect, &edge.0["reached"]);
     assert_eq!(edge.0["reached"], expect, "{}", edge.0);
     assert_eq!(edge.number("reached_more"), 0, "{}", edge.0);
+}
+
+/// Answers `DATAGRAMS` so many times.
+fn echo(place: Place<'_>, listen: SocketAddr, times: u64) -> Peer {
+    let echo = format!("udp-echo --listen {listen} --datagrams {}", times * DATAGRAMS);
+    let mut peer = Peer::start(place, "ps-server", &echo);
+    peer.address();
+    peer
 }
 
 fn serve(place: Place<'_>, name: &str, listen: SocketAddr, connections: u64) -> Peer {
