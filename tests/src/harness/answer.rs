@@ -114,6 +114,12 @@ impl Record {
         ["source_port", "destination_port"].map(|key| number(&self.0["flow"]["l4"]["TCP"], key))
     }
 
+    /// The server's name.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        text(&self.0["plainsight"]["server"]["name"])
+    }
+
     /// A field of Plainsight's own part that is text; empty where it is not.
     #[must_use]
     pub fn detail_text(&self, key: &str) -> &str {
