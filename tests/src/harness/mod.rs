@@ -2,12 +2,15 @@
 
 mod agent;
 mod answer;
+mod bpf;
 mod busy;
 mod cgroup;
 mod ethtool;
+mod hook;
 mod http;
 mod metrics;
 mod namespace;
+mod neighbour;
 mod netlink;
 mod objects;
 mod observer;
@@ -20,13 +23,15 @@ mod wait;
 
 pub use agent::{Agent, Ended};
 pub use answer::{Edge, Record, one, only};
+pub use bpf::open_map;
 pub use busy::Busy;
 pub use cgroup::Cgroup;
 pub use ethtool::Offload;
 pub use http::{Response, get, get_as};
 pub use metrics::Metrics;
 pub use namespace::{Link, Namespace};
-pub use objects::Objects;
+pub use neighbour::Neighbour;
+pub use objects::{Objects, Runs};
 pub use observer::{Observed, Observer};
 pub use peer::{Peer, Place, Tally};
 pub use program::{Finished, agent_binary, peer_binary, run};

@@ -10,6 +10,7 @@ use std::{
 use aya::{
     maps::loaded_maps,
     programs::{ProgramInfo, loaded_links, loaded_programs},
+    sys::{Stats, enable_stats},
 };
 
 /// Ids of objects, with their names. The kernel does not give an id a second time before it has
@@ -20,11 +21,31 @@ pub struct Objects {
     ids: BTreeMap<(Kind, u32), String>,
 }
 
+/// While it lives the kernel counts how often programs run.
+#[derive(Debug)]
+pub struct Runs {
+    _enabled: OwnedFd,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Program,
     Map,
     Link,
+}
+
+// === impl Runs ===
+
+impl Runs {
+    /// Lets it count from now on.
+    ///
+    /// # Panics
+    ///
+    /// If it refuses.
+    #[must_use]
+    pub fn count() -> Self {
+        Self { _enabled: enable_stats(Stats::RunTime).expect("the kernel counts runs") }
+    }
 }
 
 // === impl Objects ===
@@ -94,6 +115,21 @@ impl Objects {
         let link = links.find(|link| ids.contains(&link.program_id()));
         let link = link.unwrap_or_else(|| panic!("no link of {program} among {:?}", self.ids));
         detach(link.id()).unwrap_or_else(|error| panic!("detaching {program}: {error}"));
+    }
+
+    /// How often the program of this name has run, if the kernel counts it ([`Runs`]).
+    ///
+    /// # Panics
+    ///
+    /// If there is none of that name.
+    #[must_use]
+    pub fn runs(&self, program: &str) -> u64 {
+        let name = &program[..program.len().min(KERNEL_NAME)];
+        let is_it = |found: &ProgramInfo| {
+            found.name_as_str() == Some(name) && self.ids.contains_key(&(Kind::Program, found.id()))
+        };
+        let found = loaded_programs().flatten().find(is_it);
+        found.unwrap_or_else(|| panic!("no {program} among {:?}", self.ids)).run_count()
     }
 
     /// How many there are.

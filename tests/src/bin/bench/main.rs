@@ -5,9 +5,7 @@
 //! * `floor CGROUP HOOK…`: attaches an empty program at each hook, says so, and waits to be ended
 //! * `ring MAP…`: prints how many bytes were ever put into the ring buffers with these ids
 
-mod bpf;
 mod floor;
-mod hook;
 mod load;
 mod ring;
 

@@ -8,16 +8,15 @@ use std::{
 
 use anyhow::Context as _;
 use nix::unistd::{SysconfVar, sysconf};
+use plainsight_tests::harness;
 use serde_json::json;
-
-use super::bpf;
 
 /// Prints the sum over the ring buffers with these ids.
 pub(crate) fn run(maps: &[&str]) -> anyhow::Result<()> {
     let mut bytes = 0;
     for id in maps {
         let map = id.parse().ok().with_context(|| format!("{id} is no id"))?;
-        let map = bpf::map(map).with_context(|| format!("opening map {id}"))?;
+        let map = harness::open_map(map).with_context(|| format!("opening map {id}"))?;
         bytes += produced(&map).with_context(|| format!("reading map {id}"))?;
     }
     Ok(super::say(&json!({ "bytes": bytes }))?)

@@ -11,11 +11,11 @@ use super::hook::Hook;
 /// `struct bpf_insn`; `registers` holds the source in its upper half.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Instruction {
-    pub(crate) code: u8,
-    pub(crate) registers: u8,
-    pub(crate) offset: i16,
-    pub(crate) immediate: i32,
+pub(super) struct Instruction {
+    pub(super) code: u8,
+    pub(super) registers: u8,
+    pub(super) offset: i16,
+    pub(super) immediate: i32,
 }
 
 /// What `BPF_PROG_LOAD` reads of `union bpf_attr` (include/uapi/linux/bpf.h).
@@ -58,7 +58,7 @@ const MAP_GET_FD_BY_ID: libc::c_int = 14;
 const LINK_CREATE: libc::c_int = 28;
 
 /// Loads a program for `hook`, named after it.
-pub(crate) fn load(hook: &Hook, instructions: &[Instruction]) -> io::Result<OwnedFd> {
+pub(super) fn load(hook: &Hook, instructions: &[Instruction]) -> io::Result<OwnedFd> {
     let mut attributes = Load {
         program_type: hook.program_type,
         attach_type: hook.attach_type,
@@ -78,7 +78,7 @@ pub(crate) fn load(hook: &Hook, instructions: &[Instruction]) -> io::Result<Owne
 }
 
 /// Attaches a program to a cgroup for as long as the link is held.
-pub(crate) fn link(
+pub(super) fn link(
     program: BorrowedFd<'_>,
     cgroup: BorrowedFd<'_>,
     hook: &Hook,
@@ -94,7 +94,11 @@ pub(crate) fn link(
 }
 
 /// Opens the map with this id.
-pub(crate) fn map(id: u32) -> io::Result<OwnedFd> {
+///
+/// # Errors
+///
+/// If there is none, or it may not be opened.
+pub fn open_map(id: u32) -> io::Result<OwnedFd> {
     // SAFETY: the attributes hold numbers only.
     unsafe { call(MAP_GET_FD_BY_ID, &ById { id, next: 0, flags: 0 }) }
 }
