@@ -152,7 +152,7 @@ fn sample(recording: &Recording, limit: usize) -> Sample {
         }],
         events_received: [("first_seen", 17), ("connection", 46)].into(),
         balance_error: 0,
-        open: Some(Open { programs: 7, sockets: 7 }),
+        open: Some(Open { programs: 7, sockets: 7, unexplained: 0, without_socket: 0 }),
         scans: Scans { count: 61, seconds: 0.5 },
         filters: 1,
         clients_cut_off: 0,

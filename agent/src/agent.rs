@@ -170,7 +170,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         _ = stopped.await;
     }));
     tracing::info!(listen = %config.listen, "attached; serving");
-    let comparing = tokio::spawn(older::compare(shared.clone(), Places::new(&hierarchy)));
+    let places = Places::new(&hierarchy);
+    let comparing = tokio::spawn(older::compare(shared.clone(), places, config.compare_interval));
     let canary = send_canaries(&shared, config.canary_interval, hierarchy).await;
     let result = watch(&shared, shutdown).await;
     for task in canary.into_iter().chain([comparing]) {

@@ -68,6 +68,15 @@ pub struct RunArgs {
         env = "PLAINSIGHT_CANARY_INTERVAL"
     )]
     pub canary_interval: Option<Duration>,
+    /// How often what the programs saw is compared with the kernel's list of sockets [default: 60s].
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = duration,
+        hide = true,
+        env = "PLAINSIGHT_COMPARE_INTERVAL"
+    )]
+    pub compare_interval: Option<Duration>,
 }
 
 /// What `run` and `scan` ask of the kernel.

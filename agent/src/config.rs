@@ -22,6 +22,9 @@ use crate::{
 const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9477));
 const MAX_EDGES: u32 = 131_072;
 const CANARY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Looking through all processes costs some ten milliseconds.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 const RING_BYTES: u32 = 1024 * 1024;
 const EDGE_IDLE: Duration = Duration::from_secs(60 * 60);
 
@@ -53,6 +56,8 @@ pub struct Config {
     pub cluster: Option<String>,
     /// How often the agent checks itself by a connection of its own.
     pub canary_interval: Duration,
+    /// How often what the programs saw is compared with the kernel's list of sockets.
+    pub compare_interval: Duration,
 }
 
 /// Settings of `scan`.
@@ -136,6 +141,7 @@ impl Config {
                 .unwrap_or_default(),
             cluster: cluster(chosen.of(typed.cluster, file.cluster))?,
             canary_interval: typed.canary_interval.unwrap_or(CANARY_INTERVAL),
+            compare_interval: typed.compare_interval.unwrap_or(COMPARE_INTERVAL),
         })
     }
 }
@@ -415,6 +421,7 @@ mod tests {
             log_format: LogFormat::Json,
             cluster: Some("west".into()),
             canary_interval: CANARY_INTERVAL,
+            compare_interval: COMPARE_INTERVAL,
         };
         assert_eq!(config, expect);
     }

@@ -18,9 +18,6 @@ use crate::{
 /// A connection that ended while it was put on the list is taken off it soon.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// Looking through all processes costs some ten milliseconds.
-const INTERVAL: Duration = Duration::from_secs(60);
-
 /// Most cgroups that are told apart.
 const MOST_CGROUPS: usize = 131_072;
 
@@ -103,16 +100,18 @@ fn owner(end: &Older) -> Owner {
 }
 
 /// Compares what the programs know with what there is, from time to time.
-pub(super) async fn compare(shared: Shared, places: Places) {
-    let mut pause = FIRST;
+pub(super) async fn compare(shared: Shared, places: Places, interval: Duration) {
+    let mut pause = FIRST.min(interval);
     loop {
         tokio::time::sleep(pause).await;
-        pause = INTERVAL;
+        pause = interval;
         let places = places.clone();
+        let before = shared.lock().totals();
         let search = tokio::task::spawn_blocking(move || places.search(std::time::Instant::now()));
         // A search that panicked is a search that found nothing out.
         let Ok(search) = search.await else { continue };
-        if let Err(error) = shared.lock().compare(&search) {
+        let compared = before.and_then(|before| shared.lock().compare(&before, &search));
+        if let Err(error) = compared {
             tracing::error!("comparing with the kernel's list of sockets: {error}");
         }
     }

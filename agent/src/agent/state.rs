@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use plainsight_core::{
-    flow::{self, Clock, Endpoint, Half, Held, Reporter},
+    flow::{self, Clock, Endpoint, Half, Held, Reporter, Totals},
     graph,
     identity::{self, Directory},
     ledger::Ledger,
@@ -233,8 +233,9 @@ impl State {
     }
 
     /// Takes off the list of older connections those that are no more, and notes how many are open
-    /// by the programs and by the kernel's own list.
-    pub(super) fn compare(&mut self, search: &Search) -> Result<(), KernelError> {
+    /// by the programs and by the kernel's own list. `before` are the totals before the search: what
+    /// came or went meanwhile is no difference.
+    pub(super) fn compare(&mut self, before: &Totals, search: &Search) -> Result<(), KernelError> {
         let alive: HashSet<u64> = search.found.iter().map(|end| end.cookie).collect();
         let (mut waiting, mut gone) = (0, Vec::new());
         self.kernel.read_older(|cookie, _| match alive.contains(cookie) {
@@ -242,10 +243,21 @@ impl State {
             false => gone.push(*cookie),
         })?;
         gone.iter().for_each(|cookie| self.kernel.remove_older(*cookie));
-        let totals = intake::totals(&self.kernel)?;
+        let totals = self.totals()?;
+        let since = |counter| totals.get(counter).saturating_sub(before.get(counter));
+        let moved = since(Counter::Opened) + since(Counter::Closed);
         let open = totals.get(Counter::Opened).saturating_sub(totals.get(Counter::Closed));
-        self.open = Some(Open { programs: open + waiting, sockets: search.found.len() as u64 });
+        let (programs, sockets) = (open + waiting, search.found.len() as u64);
+        let unexplained = programs.saturating_sub(sockets + moved);
+        let last = self.open.map_or(0, |open| open.unexplained);
+        let without_socket = unexplained.min(last);
+        self.open = Some(Open { programs, sockets, unexplained, without_socket });
         Ok(())
+    }
+
+    /// What the programs have counted.
+    pub(super) fn totals(&self) -> Result<Totals, KernelError> {
+        intake::totals(&self.kernel)
     }
 
     fn sight(&mut self, half: &Half, now: Instant) {

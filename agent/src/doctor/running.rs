@@ -29,6 +29,7 @@ pub fn agent(metrics: &[Metric]) -> Vec<Check> {
     let maps = maps(metrics);
     let mut checks = vec![lost(metrics), balance(metrics)];
     checks.extend(canary(metrics));
+    checks.extend(ends(metrics));
     checks.extend(maps.iter().map(map));
     checks.extend(memory(metrics, &maps));
     checks
@@ -111,6 +112,21 @@ fn canary(metrics: &[Metric]) -> Option<Check> {
         let advice = "see `the canary` in docs/reference.md; if it does not come back now, the \
                       agent is blind: see its /healthz";
         Check::warning(NAME, format!("{found}, and did not: {}", faults.join(", ")), advice)
+    })
+}
+
+/// Whether the programs saw connections end. Absent before the agent has compared.
+fn ends(metrics: &[Metric]) -> Option<Check> {
+    const NAME: &str = "ends of connections";
+    let without_socket = sum(metrics, "plainsight_open_without_socket")?;
+    Some(if without_socket == 0.0 {
+        Check::ok(NAME, "all seen")
+    } else {
+        let found = format!("{without_socket} connections count as open and have no socket");
+        let advice = "see `other programs`: one at sock_ops that replaces the callbacks of a socket \
+                      hides how it ends, unless it is attached before the agent: restart the \
+                      agent. Or network namespaces cannot be listed";
+        Check::warning(NAME, found, advice)
     })
 }
 

@@ -63,6 +63,10 @@ pub struct Open {
     pub programs: u64,
     /// In the kernel's list of sockets.
     pub sockets: u64,
+    /// By how much the first exceed the second, beyond what came or went during the comparison.
+    pub unexplained: u64,
+    /// The same as far as it was so in the comparison before, too.
+    pub without_socket: u64,
 }
 
 /// How the canary fares: a connection of the agent's own that must come back through the kernel.

@@ -11,7 +11,8 @@ use anyhow::{Context as _, anyhow};
 use plainsight_ebpf::abi::counters::Counter as Kernel;
 
 use super::{
-    CanaryRuns, Counts, EdgeLabels, EdgeRows, MapFill, Party, ProcessUse, Sample, Scans, occurred,
+    CanaryRuns, Counts, EdgeLabels, EdgeRows, MapFill, Open, Party, ProcessUse, Sample, Scans,
+    occurred,
 };
 
 /// The content type of what [`encode`] gives.
@@ -61,6 +62,7 @@ pub fn encode(sample: &Sample) -> anyhow::Result<String> {
     write(build_info())?;
     edges(&sample.edges, &mut write)?;
     totals(sample).into_iter().try_for_each(&mut write)?;
+    sample.open.iter().flat_map(open).try_for_each(&mut write)?;
     maps(&sample.maps).into_iter().try_for_each(&mut write)?;
     write(scans(&sample.scans))?;
     sample.canary.iter().flat_map(canary).try_for_each(&mut write)?;
@@ -183,6 +185,24 @@ fn overflow_labels() -> EdgeLabels {
     }
 }
 
+fn open(open: &Open) -> [MetricFamily; 2] {
+    [
+        gauges(
+            "plainsight_open_connections",
+            "Ends of TCP connections that are open, by the programs and by the kernel's sockets.",
+            [
+                point(&[("by", "programs")], open.programs),
+                point(&[("by", "sockets")], open.sockets),
+            ],
+        ),
+        gauges(
+            "plainsight_open_without_socket",
+            "Of those by the programs, the ones without a socket in the last two comparisons.",
+            [point(&[], open.without_socket)],
+        ),
+    ]
+}
+
 fn totals(sample: &Sample) -> Vec<MetricFamily> {
     let total = |counter| sample.totals.get(counter);
     let directions = |sent, received| {
@@ -266,16 +286,6 @@ fn totals(sample: &Sample) -> Vec<MetricFamily> {
             "plainsight_balance_error",
             "By how much the totals and the edges differ; 0 when everything is accounted for.",
             [point(&[], sample.balance_error)],
-        ),
-        gauges(
-            "plainsight_open_connections",
-            "Ends of TCP connections that are open, by the programs and by the kernel's sockets.",
-            sample.open.into_iter().flat_map(|open| {
-                [
-                    point(&[("by", "programs")], open.programs),
-                    point(&[("by", "sockets")], open.sockets),
-                ]
-            }),
         ),
         counters(
             "plainsight_clients_cut_off_total",
