@@ -18,6 +18,7 @@ mod live;
 mod local;
 mod namespaces;
 mod nat;
+mod neighbours;
 mod observe;
 mod offload;
 mod older;
