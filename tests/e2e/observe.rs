@@ -102,6 +102,10 @@ fn a_unit_that_is_restarted_is_followed() {
     let stage = Stage::set();
     let (server, asked) = serve(&stage, "ps-server", "127.0.0.1:0", LIVES);
     let mut unit = stage.cgroup.child(UNIT);
+    // Cgroups are looked for once a second at most. Before the agent knows this one it can only ask
+    // for processes that are called like it.
+    stage.agent.scan();
+    stage.agent.scan();
     let mut observer = Observer::start(&stage.agent, &["--workload", UNIT]);
     let mut clients = Vec::new();
     for _ in 0..LIVES {
