@@ -22,11 +22,9 @@ fn key(role: Role, cgroup: u64, peer_cgroup: u64) -> EdgeKey {
         peer_name: 3,
         remote: flow::address(std::net::Ipv4Addr::LOCALHOST.into()),
         port: PORT,
-        asked_port: 0,
         role: role as u8,
         transport: 6,
-        class: 0,
-        verdict: 0,
+        ..EdgeKey::default()
     }
 }
 
@@ -46,6 +44,8 @@ fn record(key: EdgeKey, tgid: u32, from: u16, bytes: [u64; 2]) -> Connection {
         remote: key.remote,
         filters: 1,
         tgid,
+        sent_datagrams: 0,
+        received_datagrams: 0,
         local_port,
         remote_port,
         close: 1,
@@ -61,6 +61,7 @@ fn half(key: EdgeKey, tgid: u32, opened: u64) -> Half {
 
 fn at(start: Instant, seconds: u64) -> Now {
     Now {
+        boot_ns: 0,
         instant: start + Duration::from_secs(seconds),
         time: Timestamp::from_second(seconds.cast_signed()).unwrap(),
         clock: Clock { unix_minus_boot_ns: 0 },
