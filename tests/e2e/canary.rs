@@ -26,7 +26,7 @@ fn an_agent_whose_program_was_detached_says_so() {
 #[test]
 fn every_program_that_was_detached_is_missed() {
     let stage = Stage::with(&FLAGS);
-    let programs = ["post_bind6", "connect6", "cgroup_skb_ingress", "sock_release"];
+    let programs = ["post_bind6", "connect6", "sendmsg4", "cgroup_skb_ingress", "sock_release"];
     for (gone, program) in programs.iter().enumerate() {
         stage.agent.objects().detach(program);
         bad_health(&stage.agent, &format!("programs detached from the cgroup: {}", gone + 1));

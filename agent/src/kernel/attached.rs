@@ -16,7 +16,7 @@ const EFFECTIVE: u32 = 1;
 const MOST: usize = 1024;
 
 /// The hooks that our programs use, by their number (`enum bpf_attach_type`).
-const HOOKS: [(&str, u32); 8] = [
+const HOOKS: [(&str, u32); 10] = [
     ("ingress", 0),
     ("egress", 1),
     ("sock_ops", 3),
@@ -24,6 +24,8 @@ const HOOKS: [(&str, u32); 8] = [
     ("connect6", 11),
     ("post_bind4", 12),
     ("post_bind6", 13),
+    ("sendmsg4", 14),
+    ("sendmsg6", 15),
     ("sock_release", 34),
 ];
 
