@@ -1,7 +1,7 @@
 //! Connections that were there before the programs: the agent lists them, the programs take each
 //! over at its next packet or its end.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{HashMap, IterableMap as _, Map, MapData};
 use plainsight_ebpf::{
@@ -13,15 +13,21 @@ use plainsight_ebpf::{
     wire::ip::TCP,
 };
 
-use super::{Kernel, KernelError, Owner, batch::Batch};
+use super::{Kernel, KernelError, MapUsage, Owner, batch::Batch, usage::usage};
 
 /// Elements a call.
 const BATCH: usize = 1024;
+
+/// What the kernel's hash takes for each place, and for each element beside its key and value.
+const PLACE_BYTES: u64 = 16;
+const ELEMENT_BYTES: u64 = 48 + (size_of::<u64>() + size_of::<SocketState>()) as u64;
 
 /// The table of those that wait.
 pub(super) struct OlderTable {
     map: HashMap<MapData, u64, SocketState>,
     batch: Batch<u64, SocketState>,
+    /// How many waited when it was last looked at.
+    waiting: u64,
 }
 
 /// One end of an older connection.
@@ -53,11 +59,16 @@ impl OlderTable {
     pub(super) fn new(map: Map) -> Result<Self, KernelError> {
         let map = HashMap::try_from(map)
             .map_err(|refusal| KernelError::Map { name: "OLDER", refusal })?;
-        Ok(Self { map, batch: Batch::new(BATCH, 0, SocketState::default()) })
+        Ok(Self { map, batch: Batch::new(BATCH, 0, SocketState::default()), waiting: 0 })
     }
 
-    pub(super) fn fd(&self) -> RawFd {
-        self.map.map().fd().as_fd().as_raw_fd()
+    /// It takes memory for the elements it holds only, but before Linux 6.4 the kernel tells what
+    /// it would take if it was full.
+    pub(super) fn usage(&self) -> MapUsage {
+        let mut usage = usage("OLDER", self.map.map().fd().as_fd().as_raw_fd());
+        let held = usage.capacity * PLACE_BYTES + self.waiting * ELEMENT_BYTES;
+        usage.memory_bytes = usage.memory_bytes.min(held);
+        usage
     }
 }
 
@@ -76,7 +87,9 @@ impl Kernel {
             settled: 1,
             ..SocketState::default()
         };
-        self.older.map.insert(connection.cookie, state, 0).is_ok()
+        let has_room = self.older.map.insert(connection.cookie, state, 0).is_ok();
+        self.older.waiting += u64::from(has_room);
+        has_room
     }
 
     fn older_flow(&self, connection: &OlderConnection) -> Flow {
@@ -119,10 +132,18 @@ impl Kernel {
     /// # Errors
     ///
     /// If the kernel refuses the read.
-    pub fn read_older(&mut self, each: impl FnMut(&u64, &SocketState)) -> Result<(), KernelError> {
-        let OlderTable { map, batch } = &mut self.older;
+    pub fn read_older(
+        &mut self,
+        mut each: impl FnMut(&u64, &SocketState),
+    ) -> Result<(), KernelError> {
+        let OlderTable { map, batch, waiting } = &mut self.older;
+        *waiting = 0;
+        let count = |cookie: &u64, state: &SocketState| {
+            *waiting += 1;
+            each(cookie, state);
+        };
         batch
-            .read(map.map().fd().as_fd(), each)
+            .read(map.map().fd().as_fd(), count)
             .map_err(|refusal| KernelError::Read { name: "OLDER", refusal })
     }
 

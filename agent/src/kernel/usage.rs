@@ -43,13 +43,13 @@ impl Kernel {
             ("EDGES", self.edges.fd()),
             ("QUOTAS", self.quotas.map().fd().as_fd().as_raw_fd()),
             ("LEAVES", self.leaves.map().fd().as_fd().as_raw_fd()),
-            ("OLDER", self.older.fd()),
             ("COUNTERS", self.counters.map().fd().as_fd().as_raw_fd()),
             ("CONFIG", self.config.map().fd().as_fd().as_raw_fd()),
             ("FILTERS", self.filters.map().fd().as_fd().as_raw_fd()),
         ];
         let others = ["PAIRS", "CONVERSATIONS"].into_iter().filter_map(|name| self.other(name));
-        tables.into_iter().chain(others).map(|(name, fd)| usage(name, fd)).collect()
+        let all = tables.into_iter().chain(others).map(|(name, fd)| usage(name, fd));
+        all.chain([self.older.usage()]).collect()
     }
 
     /// A map that only the programs use.
