@@ -24,6 +24,9 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Emulated on two processors that do nothing else a machine takes about half of it.
+const LIMIT_SECONDS: u64 = 900;
+
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Kernels to boot; without any, all of them.
@@ -33,7 +36,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     bless: bool,
     /// Wall-clock limit per virtual machine; one that exceeds it is stopped and has failed.
-    #[arg(long, default_value_t = 480)]
+    #[arg(long, default_value_t = LIMIT_SECONDS)]
     limit_seconds: u64,
     /// What executes the guest: tcg works everywhere, kvm where the machine offers it.
     #[arg(long, value_enum, default_value_t = boot::Accelerator::Tcg)]
@@ -56,7 +59,7 @@ pub(crate) fn matrix(workspace: &Workspace) -> anyhow::Result<Summary> {
     let arguments = Arguments {
         kernels: Vec::new(),
         bless: false,
-        limit_seconds: 480,
+        limit_seconds: LIMIT_SECONDS,
         accel: boot::Accelerator::Tcg,
         boot_only: false,
     };
