@@ -31,9 +31,12 @@ use crate::{
 /// The oldest kernel whose verifier and helpers the programs are made for.
 const OLDEST: Release = Release(5, 10);
 
-/// The first kernel that charges BPF memory to the cgroup and not to RLIMIT_MEMLOCK, and that lets
-/// packet programs read packets without CAP_PERFMON.
+/// The first kernel that charges BPF memory to the cgroup and not to RLIMIT_MEMLOCK.
 const CHARGES_CGROUP: Release = Release(5, 11);
+
+/// The first of those tried whose verifier takes the programs without CAP_PERFMON: 5.10 and 6.1 do
+/// not, 6.12 does.
+const TRUSTS: Release = Release(6, 12);
 
 const BPFFS: &str = "/sys/fs/bpf";
 
@@ -227,7 +230,7 @@ fn judge(host: &Host, config: &KernelConfig) -> Vec<Check> {
     let old = release.is_some_and(|release| release < CHARGES_CGROUP);
     vec![
         kernel(&host.release, release),
-        capabilities(host, old),
+        capabilities(host, release.is_some_and(|release| release < TRUSTS)),
         memlock(host.memlock, old, config.memory_bytes()),
         cgroup(&host.hierarchy, config.cgroup.as_deref()),
         bpffs(host.bpffs),

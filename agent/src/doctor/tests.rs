@@ -73,11 +73,12 @@ fn missing_capabilities_are_named() {
         assert!(found.found.starts_with(missing), "{found:?}");
         advice_is_given_where_it_is_due(&checks);
     };
-    check("6.1.0", &[CAP_BPF, CAP_NET_ADMIN], "");
-    check("6.1.0", &[CAP_SYS_ADMIN, CAP_NET_ADMIN], "");
-    check("6.1.0", &[], "CAP_BPF and CAP_NET_ADMIN missing");
-    check("6.1.0", &[CAP_SYS_ADMIN], "CAP_NET_ADMIN missing");
+    check("6.12.0", &[CAP_BPF, CAP_NET_ADMIN], "");
+    check("6.12.0", &[CAP_SYS_ADMIN, CAP_NET_ADMIN], "");
+    check("6.12.0", &[], "CAP_BPF and CAP_NET_ADMIN missing");
+    check("6.12.0", &[CAP_SYS_ADMIN], "CAP_NET_ADMIN missing");
     check("5.10.0", &[CAP_BPF, CAP_NET_ADMIN], "CAP_PERFMON missing");
+    check("6.1.0", &[CAP_BPF, CAP_NET_ADMIN], "CAP_PERFMON missing");
     check("5.10.0", &[CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON], "");
 }
 
