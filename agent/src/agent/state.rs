@@ -52,6 +52,10 @@ const BATCH: u32 = 4096;
 /// and not yet in the other when both are read.
 const BALANCE_SCANS: usize = 3;
 
+/// How long before the scan before this one an edge may have come into being to be looked at for its
+/// names: a cgroup that is new is found a second later.
+const SIGHTING_NS: u64 = 5_000_000_000;
+
 /// The agent's knowledge.
 pub(super) struct State {
     kernel: Kernel,
@@ -67,6 +71,7 @@ pub(super) struct State {
     scan: Arc<Scan>,
     clock: Clock,
     scanned_at: Instant,
+    scanned_ns: u64,
     taken_at: Timestamp,
     scans: Scans,
     differences: VecDeque<u64>,
@@ -124,6 +129,7 @@ impl State {
             scan: Arc::new(Scan::default()),
             clock: now.clock,
             scanned_at: now.instant,
+            scanned_ns: 0,
             taken_at: now.time,
             scans: Scans::default(),
             differences: VecDeque::new(),
@@ -195,8 +201,10 @@ impl State {
         let mut scan = intake::scan(&mut self.kernel, self.scan.halves.len())?;
         self.kernel.next_epoch()?;
         self.leaves.refresh(&mut self.kernel, &mut self.names, now.instant);
-        // One without a beginning is being made.
-        for half in scan.halves.iter().filter(|half| half.counters.first_ns != 0) {
+        // One without a beginning is being made. One that was there for some scans has its name, or
+        // there is none to be had.
+        let since = self.scanned_ns.saturating_sub(SIGHTING_NS).max(1);
+        for half in scan.halves.iter().filter(|half| half.counters.first_ns >= since) {
             self.sight(half, now.instant);
         }
         for half in &scan.older {
@@ -218,6 +226,7 @@ impl State {
         self.scan = Arc::new(scan);
         self.snapshot = None;
         (self.clock, self.scanned_at, self.taken_at) = (now.clock, now.instant, now.time);
+        self.scanned_ns = now.boot_ns;
         self.scans.count += 1;
         self.scans.seconds += now.instant.elapsed().as_secs_f64();
         Ok(())

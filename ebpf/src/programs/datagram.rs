@@ -92,7 +92,9 @@ fn is_usual(packet: &Packet, state: &mut DatagramState, is_sent: bool) -> bool {
         || (state.peer_port == brief.peer_port && state.peer == mapped(brief.peer));
     let totals = &mut state.totals;
     let begun = if is_sent { totals.sent } else { totals.received };
-    if !is_peer || begun == 0 || state.epoch != maps::epoch() {
+    // Without a role the conversation is about to begin, whatever the one before it carried.
+    let has_begun = state.flow.role != 0 && begun != 0;
+    if !is_peer || !has_begun || state.epoch != maps::epoch() {
         return false;
     }
     if is_sent {
@@ -135,7 +137,8 @@ fn unusual(packet: &Packet, state: &mut DatagramState, is_sent: bool) {
 
 #[inline(always)]
 fn first(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &Datagram) {
-    if state.flow.role == 0 {
+    let is_new = state.flow.role == 0;
+    if is_new {
         start(packet, socket, state, datagram);
     }
     let totals = &mut state.totals;
@@ -150,9 +153,9 @@ fn first(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &
     };
     // A direction that has just begun shows at once, so that a question and its answer do.
     let epoch = maps::epoch();
-    if begins || state.epoch != epoch {
+    if is_new || begins || state.epoch != epoch {
         state.epoch = epoch;
-        flush(state, begins);
+        flush(state, is_new || begins);
     }
 }
 
