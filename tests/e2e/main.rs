@@ -25,6 +25,7 @@ mod older;
 mod ports;
 mod protocols;
 mod quota;
+mod retire;
 mod scale;
 mod simultaneous;
 mod sockets;
