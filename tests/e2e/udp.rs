@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use plainsight_core::protocol::reading;
 use plainsight_ebpf::abi::edge::Class;
-use plainsight_tests::harness::{Edge, Namespace, Peer, Place, Stage, Tally, one, only, report};
+use plainsight_tests::harness::{
+    Edge, Namespace, Peer, Place, Stage, Tally, is_guest, one, only, report,
+};
 
 /// Several servers, each of which answers so many questions.
 struct Servers {
@@ -151,7 +153,9 @@ fn datagrams_that_travel_together() {
     const SEGMENTS: u64 = 64;
     /// The last one is shorter.
     const PIECE: u64 = (SEGMENTS - 1) * SEGMENT + 503;
-    for (listen, gather) in [("127.0.0.1:0", false), ("[::1]:0", false), ("127.0.0.1:0", true)] {
+    // Whether one piece stays whole until it is received is the kernel's choice: 5.10 cuts it.
+    let kinds = [("127.0.0.1:0", false), ("[::1]:0", false), ("127.0.0.1:0", true)];
+    for (listen, gather) in kinds.into_iter().filter(|(_, gather)| !(*gather && is_guest())) {
         let stage = Stage::set();
         let (answers, how) = if gather { (1, " --gather yes") } else { (SEGMENTS, "") };
         let count = QUESTIONS * answers;
