@@ -224,19 +224,19 @@ pub(super) fn new_conversation(key: &ConversationKey) -> Option<&'static mut Flo
 #[inline(always)]
 pub(super) fn older(cookie: u64) -> Option<&'static mut SocketState> {
     // SAFETY: only the run that takes the connection over, and then the agent, delete it.
-    OLDER.get_ptr_mut(&cookie).and_then(|state| unsafe { state.as_mut() })
+    OLDER.get_ptr_mut(cookie).and_then(|state| unsafe { state.as_mut() })
 }
 
 /// It is no longer waiting.
 #[inline(always)]
 pub(super) fn forget_older(cookie: u64) {
-    let _gone = OLDER.remove(&cookie);
+    let _gone = OLDER.remove(cookie);
 }
 
 /// Whether every process of this cgroup is the same workload.
 #[inline(always)]
 pub(super) fn is_leaf(cgroup: u64) -> bool {
-    LEAVES.get_ptr(&cgroup).is_some()
+    LEAVES.get_ptr(cgroup).is_some()
 }
 
 /// Forgets everything about a socket.
@@ -288,12 +288,12 @@ pub(super) fn is_over_quota(cgroup: u64, generation: u16) -> bool {
 #[inline(always)]
 pub(super) fn use_quota(key: &EdgeKey) {
     let key = QuotaKey::new(key.cgroup, key.generation);
-    if let Some(used) = QUOTAS.get_ptr_mut(&key) {
+    if let Some(used) = QUOTAS.get_ptr_mut(key) {
         // SAFETY: deleted only when the generation is over, as the edges are.
         return add(unsafe { &mut *used }, 1);
     }
     // Two CPUs may both find none: then one edge is not counted, which loosens a bound by one.
-    if QUOTAS.insert(&key, 1, BPF_NOEXIST.into()).is_err_and(|error| error != EEXIST) {
+    if QUOTAS.insert(key, 1, BPF_NOEXIST.into()).is_err_and(|error| error != EEXIST) {
         count(Counter::QuotasFull, 1);
     }
 }
