@@ -1,4 +1,5 @@
-//! Adding to edges. Callers hold the socket's lock, so each delta is taken once.
+//! Adding to edges. Callers make sure that each delta is taken once: for TCP they hold the socket's
+//! lock, for UDP `maps::uncounted` has one.
 
 use core::mem::offset_of;
 
