@@ -2,6 +2,10 @@
 //!
 //! One lower-case name per wire protocol, with its version apart and TLS never part of it.
 
+pub mod conversation;
+pub mod credentials;
+pub mod tls;
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 

@@ -2,4 +2,7 @@
 
 pub mod head;
 pub mod ip;
+pub mod protocol;
+pub mod stage;
+pub mod talk;
 pub mod tcp;

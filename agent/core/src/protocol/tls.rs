@@ -1,0 +1,113 @@
+//! What a TLS, DTLS or QUIC handshake says of both ends.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a handshake said. Names and texts come from the network and are not escaped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// The negotiated version: `TLS1.2`, `DTLS1.2`, `SSLv3`; of a hello that nobody answered, the
+    /// highest that was offered.
+    pub version: Option<String>,
+    /// The negotiated cipher suite by its IANA name, or `0x` and its code.
+    pub cipher: Option<String>,
+    /// The group of the key exchange by its IANA name.
+    pub group: Option<String>,
+    /// Whether that group is a hybrid that withstands quantum computers.
+    pub post_quantum: bool,
+    /// The server name the client asked for.
+    pub sni: Option<String>,
+    /// The application protocol the server chose (RFC 7301).
+    pub alpn: Option<String>,
+    /// The application protocols that the client offered.
+    pub alpn_offered: Vec<String>,
+    /// Whether the client sent an encrypted client hello; browsers send empty ones too.
+    pub ech: bool,
+    /// Whether an earlier session was resumed, where that is known.
+    pub resumed: Option<bool>,
+    /// Whether both ends proved who they are.
+    pub mutual: Mutual,
+    /// How that is known.
+    pub mutual_basis: Basis,
+    /// What of the client's certificate was read in the handshake.
+    pub client_certificate: ClientCertificate,
+    /// The server's certificate, where it was readable.
+    pub certificate: Option<Certificate>,
+    /// The client's, likewise.
+    pub client_identity: Option<Certificate>,
+    /// Whether the server answered the hello.
+    pub answered: bool,
+    /// Whether protected payload followed.
+    pub protected: bool,
+}
+
+/// Whether both ends proved who they are.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Mutual {
+    /// They did.
+    Mutual,
+    /// The server alone: it did not ask the client.
+    OneWay,
+    /// The server asked, and the client had no certificate.
+    RequestedNotGiven,
+    /// Not known: resumed, not seen from the start, or not to be told.
+    #[default]
+    Unknown,
+}
+
+/// How something is known.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Read in messages.
+    Observed,
+    /// Told from the lengths of protected records.
+    #[default]
+    Inferred,
+}
+
+/// What of the client's certificate was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificate {
+    /// The client sent one.
+    Presented,
+    /// The server asked for one; the answer was not seen.
+    Requested,
+    /// The server asked for one, and the client sent none.
+    RequestedEmpty,
+    /// The server did not ask.
+    NotRequested,
+    /// Sealed, as all of it is in TLS 1.3.
+    Invisible,
+    /// No full handshake was seen.
+    #[default]
+    Unknown,
+}
+
+/// What a certificate says (RFC 5280).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its subject's name, as `CN=…,O=…` (RFC 4514).
+    pub subject: String,
+    /// Its issuer's.
+    pub issuer: String,
+    /// Names and addresses it is for.
+    pub names: Vec<String>,
+    /// From when it is valid.
+    pub not_before: Timestamp,
+    /// Until when it is valid.
+    pub not_after: Timestamp,
+    /// Its key: `RSA 2048`, `EC P-256`, `Ed25519`.
+    pub key: String,
+    /// Whether subject and issuer are one.
+    pub self_signed: bool,
+}
