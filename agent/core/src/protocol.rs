@@ -3,7 +3,6 @@
 //! One lower-case name per wire protocol, with its version apart and TLS never part of it.
 
 pub mod conversation;
-pub mod credentials;
 pub mod tls;
 
 use alloc::borrow::Cow;

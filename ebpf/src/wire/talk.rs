@@ -5,6 +5,7 @@
 
 use super::head::Head;
 use super::protocol::Protocol;
+use super::secret::Secret;
 use super::stage::Stage;
 
 /// Who speaks.
@@ -77,6 +78,12 @@ impl Talk {
         } else {
             (Protocol::Unknown, Stage::Unknown)
         }
+    }
+
+    /// The worst authentication that was heard in the clear.
+    #[inline(always)]
+    pub const fn secret(&self) -> Secret {
+        Secret::None
     }
 
     /// Whether no message that is still to come can change the reading.

@@ -3,10 +3,10 @@
 use alloc::borrow::Cow;
 
 use plainsight_ebpf::wire::protocol::Protocol;
+use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
 pub use plainsight_ebpf::wire::talk::Side;
 
-use super::credentials::Credentials;
 use super::tls::Tls;
 
 /// What both ends of a TCP connection sent.
@@ -71,7 +71,7 @@ pub struct Assessment {
     /// What its TLS, DTLS or QUIC handshake said.
     pub tls: Option<Tls>,
     /// The worst authentication that was seen in the clear.
-    pub credentials: Option<Credentials>,
+    pub secret: Secret,
     /// What all this rests on, in words for people. Never bytes of the conversation.
     pub evidence: Cow<'static, str>,
     /// Whether both directions agree; one alone, or a doubtful rule, is no more than a guess.
