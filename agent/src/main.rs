@@ -13,10 +13,14 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use plainsight::{
     agent,
-    cli::{Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, RunArgs, ScanArgs},
+    cli::{
+        Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, ReplayArgs,
+        ReplayOutput, RunArgs, ScanArgs,
+    },
     client::{Client, NoAgent},
     config::{self, Config, KernelConfig, ScanConfig},
     doctor::{self, Outcome, Report},
+    replay::{self, FileError, Replayed, labels},
     view::{self, Style},
 };
 use plainsight_core::escape;
@@ -49,6 +53,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan(args) => scan(args),
         Command::Observe(args) => client_runtime()?.block_on(observe(args)),
         Command::Map(args) => client_runtime()?.block_on(map(args)),
+        Command::Replay(args) => replay(&args),
         Command::Doctor(args) => client_runtime()?.block_on(diagnose(args)),
         Command::Version => {
             view::print(concat!("plainsight ", env!("CARGO_PKG_VERSION"), "\n"))?;
@@ -104,6 +109,42 @@ async fn map(args: MapArgs) -> anyhow::Result<ExitCode> {
         Output::Json => client.edges_json().await? + "\n",
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let path = args.path.as_path();
+    let files = replay::files(path).with_context(|| format!("{}", path.display()))?;
+    let is_folder = path.is_dir();
+    let mut status = ExitCode::SUCCESS;
+    if args.output == ReplayOutput::Labels {
+        view::print(labels::HEADER)?;
+    }
+    for (name, file) in files {
+        let replayed = replay::replay(name, &file);
+        let lines = replayed.streams.iter().map(|stream| labels::line(&replayed.name, stream));
+        view::print(&lines.collect::<String>())?;
+        if !complain(&replayed, is_folder) {
+            status = ExitCode::from(ERROR);
+        }
+    }
+    Ok(status)
+}
+
+/// Says on stderr what of a capture was not read; whether it was read to its end.
+fn complain(replayed: &Replayed, is_folder: bool) -> bool {
+    let name = escape::terminal(&replayed.name);
+    for (why, n) in &replayed.refused {
+        eprintln!("plainsight: {name}: {n} {}", why.words());
+    }
+    match &replayed.error {
+        None => true,
+        // A folder holds other files, too.
+        Some(FileError::Foreign) if is_folder => true,
+        Some(error) => {
+            eprintln!("plainsight: {name}: {}", escape::terminal(&error.to_string()));
+            false
+        }
+    }
 }
 
 async fn diagnose(args: DoctorArgs) -> anyhow::Result<ExitCode> {
