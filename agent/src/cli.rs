@@ -282,6 +282,8 @@ pub enum ReplayOutput {
     Flows,
     /// Who talks to whom, for people.
     Map,
+    /// The same as JSON, as the API gives it.
+    Edges,
     /// What is wrong with it, for people.
     Findings,
     /// Each stream as tab-separated values, with capture names relative to the folder.

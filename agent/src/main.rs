@@ -20,7 +20,8 @@ use plainsight::{
     client::{Client, NoAgent},
     config::{self, Config, KernelConfig, ScanConfig},
     doctor::{self, Outcome, Report},
-    replay::{self, FileError, Replayed, labels},
+    replay::{self, FileError, Replayed, flows, labels},
+    serve::Snapshot,
     view::{self, Style},
 };
 use plainsight_core::escape;
@@ -116,18 +117,42 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let files = replay::files(path).with_context(|| format!("{}", path.display()))?;
     let is_folder = path.is_dir();
     let mut status = ExitCode::SUCCESS;
+    let mut map = replay::map::Map::default();
     if args.output == ReplayOutput::Labels {
         view::print(labels::HEADER)?;
     }
     for (name, file) in files {
         let replayed = replay::replay(name, &file);
-        let lines = replayed.streams.iter().map(|stream| labels::line(&replayed.name, stream));
-        view::print(&lines.collect::<String>())?;
+        match args.output {
+            ReplayOutput::Flows => view::print(&flows::lines(&replayed)?)?,
+            ReplayOutput::Labels => view::print(&labels::lines(&replayed))?,
+            ReplayOutput::Map | ReplayOutput::Edges | ReplayOutput::Findings => map.add(&replayed),
+        }
         if !complain(&replayed, is_folder) {
             status = ExitCode::from(ERROR);
         }
     }
+    match args.output {
+        ReplayOutput::Flows | ReplayOutput::Labels => {}
+        ReplayOutput::Map => {
+            view::print(&view::map::text(&snapshot(map), Style::of_stdout()))?;
+        }
+        ReplayOutput::Edges => view::print(&(serde_json::to_string(&snapshot(map))? + "\n"))?,
+        ReplayOutput::Findings => anyhow::bail!("findings of captures are not told yet"),
+    }
     Ok(status)
+}
+
+/// The map of captures as an agent gives it, as of their last frame.
+fn snapshot(map: replay::map::Map) -> Snapshot {
+    let (taken_at, complete) = (map.last(), map.is_complete());
+    let refused = map.refused().iter().map(|(why, n)| (why.name().to_owned(), *n)).collect();
+    Snapshot {
+        edges: map.edges(),
+        complete,
+        lost: [("replay".to_owned(), refused)].into(),
+        taken_at,
+    }
 }
 
 /// Says on stderr what of a capture was not read; whether it was read to its end.

@@ -7,10 +7,13 @@
 mod assess;
 mod budget;
 mod file;
+pub mod flows;
 mod fragment;
 mod ip;
 pub mod labels;
 mod link;
+pub mod map;
+mod reading;
 pub mod stream;
 mod table;
 mod tcp;

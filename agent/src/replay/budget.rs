@@ -71,6 +71,21 @@ impl Budget {
 // === impl Refusal ===
 
 impl Refusal {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotIp => "not_ip",
+            Self::Short => "short",
+            Self::UnknownLink => "unknown_link",
+            Self::UnknownTransport => "unknown_transport",
+            Self::Fragment => "fragment",
+            Self::OutOfWindow => "out_of_window",
+            Self::OutOfOrder => "out_of_order",
+            Self::Stream => "stream",
+            Self::Payload => "payload",
+        }
+    }
+
     /// In words, behind a number.
     pub const fn words(self) -> &'static str {
         match self {

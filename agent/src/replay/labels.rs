@@ -2,21 +2,22 @@
 
 use plainsight_core::{
     escape,
-    protocol::{
-        conversation::Assessment,
-        tls::{ClientCertificate, Tls},
-    },
+    protocol::tls::{ClientCertificate, Tls},
 };
 use plainsight_ebpf::wire::stage::Stage;
 
-use super::stream::{Carrier, Stream};
+use super::{Replayed, stream::Stream};
 
 /// The names of the columns.
 pub const HEADER: &str =
     "capture\tsrc\tsport\tdst\tdport\tl4\tprotocol\tenc\ttls_version\tsni\talpn\tmtls\n";
 
-/// The line of one stream of the capture with this name.
-pub fn line(capture: &str, stream: &Stream) -> String {
+/// One line for each stream of a capture.
+pub fn lines(replayed: &Replayed) -> String {
+    replayed.streams.iter().map(|stream| line(&replayed.name, stream)).collect()
+}
+
+fn line(capture: &str, stream: &Stream) -> String {
     let assessment = stream.assessment.as_ref();
     let tls = assessment.and_then(|assessment| assessment.tls.as_ref());
     let text = |value: Option<&String>| value.cloned().unwrap_or_default();
@@ -28,7 +29,7 @@ pub fn line(capture: &str, stream: &Stream) -> String {
         stream.server.port().to_string(),
         stream.carrier.name().to_owned(),
         assessment.map_or(stream.carrier.name(), |found| found.protocol.name()).to_owned(),
-        protection(stream.carrier, assessment).to_owned(),
+        protection(stream.stage()).to_owned(),
         text(tls.and_then(|tls| tls.version.as_ref())),
         text(tls.and_then(|tls| tls.sni.as_ref())),
         tls.map(alpn).unwrap_or_default(),
@@ -37,11 +38,8 @@ pub fn line(capture: &str, stream: &Stream) -> String {
     fields.map(|field| escape::terminal(&field).into_owned()).join("\t") + "\n"
 }
 
-fn protection(carrier: Carrier, assessment: Option<&Assessment>) -> &'static str {
-    let Some(assessment) = assessment else {
-        return if carrier == Carrier::Esp { "encrypted" } else { "plaintext" };
-    };
-    match assessment.stage {
+const fn protection(stage: Stage) -> &'static str {
+    match stage {
         Stage::Pending | Stage::Unknown => "unknown",
         Stage::Plaintext | Stage::MayUpgrade | Stage::OfferedNotTaken | Stage::Refused => {
             "plaintext"

@@ -89,7 +89,7 @@ pub(super) struct Oriented {
 }
 
 /// How much is kept of each direction, and how much may wait for its turn.
-pub(super) const KEPT: usize = 1 << 16;
+const KEPT: usize = 1 << 16;
 
 /// Turns that are kept of a connection. A hello of 11 KiB may come byte by byte.
 const MAX_TURNS: usize = 1 << 14;
@@ -104,7 +104,7 @@ const MAX_PADDING: usize = 6;
 const MAX_WINDOW: i64 = 1 << 30;
 
 /// Ports from here on are given to clients (RFC 6335, section 6, and Linux's default).
-const EPHEMERAL: u16 = 32_768;
+pub(super) const EPHEMERAL: u16 = 32_768;
 
 // === impl Connection ===
 
@@ -394,7 +394,7 @@ impl Oriented {
 
 /// Which of two ends is the client, where no one saw it open: not the one at the port of a
 /// service, else the one that was seen first.
-pub(super) fn guess(ends: [SocketAddr; 2]) -> usize {
+fn guess(ends: [SocketAddr; 2]) -> usize {
     let is_service = |end: SocketAddr| (end.port() < 1024, end.port() < EPHEMERAL);
     match is_service(ends[0]).cmp(&is_service(ends[1])) {
         std::cmp::Ordering::Greater => 1,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use plainsight_core::protocol::conversation::{Datagram, Exchange, Side};
 
-use super::budget::Budget;
+use super::{budget::Budget, tcp::EPHEMERAL};
 
 /// A conversation as far as it was seen.
 pub(super) struct Talk {
@@ -68,10 +68,12 @@ impl Talk {
         }
     }
 
-    /// What it is made of, when no more will come. Who sends first is the client, unless it does
-    /// so from a port of the system to one that is none: that is a reply.
+    /// What it is made of, when no more will come. Who sends first is the client, unless its port
+    /// says that this is a reply. Ports from 512 on are also those of clients that run as root,
+    /// such as NFS'.
     pub(super) fn finish(self) -> Oriented {
-        let is_reply = self.ends[0].port() < 1024 && self.ends[1].port() >= 1024;
+        let [first, second] = self.ends.map(|end| end.port());
+        let is_reply = first < 512 && second >= 1024 || first < 10_000 && second >= EPHEMERAL;
         let client = usize::from(is_reply);
         let server = 1 - client;
         Oriented {
@@ -92,16 +94,14 @@ impl Talk {
 impl Oriented {
     /// What core judges, by `assess`.
     pub(super) fn exchange<T>(&self, assess: impl FnOnce(&Exchange<'_>) -> T) -> T {
-        let datagram = |kept: &'_ Kept| {
-            let side = if kept.from == self.from_client { Side::Client } else { Side::Server };
-            (side, kept.length)
-        };
+        let side = |from| if from == self.from_client { Side::Client } else { Side::Server };
         let datagrams: Vec<Datagram<'_>> = self
             .datagrams
             .iter()
-            .map(|kept| {
-                let (side, length) = datagram(kept);
-                Datagram { side, payload: &kept.bytes, length }
+            .map(|Kept { from, bytes, length }| Datagram {
+                side: side(*from),
+                payload: bytes,
+                length: *length,
             })
             .collect();
         assess(&Exchange {
