@@ -73,9 +73,24 @@ pub fn files(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 
 /// Reads one capture file, as far as it can be read.
 pub fn replay(name: String, path: &Path) -> Replayed {
-    let mut table = Table::new();
-    let read =
-        Capture::open(path).and_then(|mut capture| capture.frames(|frame| table.frame(frame)));
-    let (streams, refused) = table.finish();
-    Replayed { name, streams, refused, error: read.err() }
+    match fs::File::open(path) {
+        Ok(file) => read(name, file),
+        Err(error) => Replayed {
+            name,
+            streams: Vec::new(),
+            refused: BTreeMap::new(),
+            error: Some(error.into()),
+        },
+    }
 }
+
+/// The same of a file that is open.
+fn read(name: String, file: impl io::Read + 'static) -> Replayed {
+    let mut table = Table::new();
+    let end = Capture::new(file).and_then(|mut capture| capture.frames(|frame| table.frame(frame)));
+    let (streams, refused) = table.finish();
+    Replayed { name, streams, refused, error: end.err() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ pub enum Refusal {
     Short,
     /// A frame of a link that is not read.
     UnknownLink,
+    /// A packet that belongs to no stream: ICMP, IGMP.
+    NoStream,
     /// A transport that is not read.
     UnknownTransport,
     /// A fragment of a packet of which not all was seen, or that found no room.
@@ -71,12 +73,18 @@ impl Budget {
 // === impl Refusal ===
 
 impl Refusal {
+    /// Whether a stream may be missing, or less than what was captured of it was looked at.
+    pub const fn is_loss(self) -> bool {
+        !matches!(self, Self::NotIp | Self::NoStream)
+    }
+
     /// As in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotIp => "not_ip",
             Self::Short => "short",
             Self::UnknownLink => "unknown_link",
+            Self::NoStream => "no_stream",
             Self::UnknownTransport => "unknown_transport",
             Self::Fragment => "fragment",
             Self::OutOfWindow => "out_of_window",
@@ -92,6 +100,7 @@ impl Refusal {
             Self::NotIp => "frames without an IP packet",
             Self::Short => "frames shorter than their headers",
             Self::UnknownLink => "frames of a link that is not read",
+            Self::NoStream => "packets that belong to no stream",
             Self::UnknownTransport => "packets of a transport that is not read",
             Self::Fragment => "fragments without the rest of their packet",
             Self::OutOfWindow => "segments out of their connection's window",

@@ -1,11 +1,7 @@
 //! Frames out of capture files: pcap of either byte order and resolution, and pcapng of several
 //! sections and interfaces.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::io::{self, Read as _};
 
 use jiff::Timestamp;
 use pcap_parser::{
@@ -46,6 +42,8 @@ pub enum FileError {
 /// A capture file that is being read.
 pub(super) struct Capture {
     reader: Box<dyn PcapReaderIterator>,
+    /// Of its buffer.
+    capacity: usize,
     /// Of the section, or the one of a pcap file.
     interfaces: Vec<Interface>,
 }
@@ -85,29 +83,23 @@ const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 // === impl Capture ===
 
 impl Capture {
-    /// Opens a file and reads its first header.
-    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
-        let mut file = File::open(path)?;
-        let mut magic = [0; 4];
-        if let Err(error) = file.read_exact(&mut magic) {
-            let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
-            return Err(if is_short { FileError::Foreign } else { error.into() });
-        }
-        Self::new(magic, io::Cursor::new(magic).chain(file))
-    }
-
-    fn new(magic: [u8; 4], file: impl io::Read + 'static) -> Result<Self, FileError> {
-        // The parser reads once and expects a whole header, which a chain does not give.
-        let file = io::BufReader::with_capacity(BUFFER, Whole(file));
-        let reader: Result<Box<dyn PcapReaderIterator>, _> = if PCAP.contains(&magic) {
+    /// Begins to read what holds a capture.
+    pub(super) fn new(mut file: impl io::Read + 'static) -> Result<Self, FileError> {
+        let mut magic = Vec::new();
+        file.by_ref().take(4).read_to_end(&mut magic)?;
+        let is_pcap = PCAP.iter().any(|known| magic == known);
+        let is_pcapng = magic == PCAPNG;
+        // The parser reads once and expects a whole header.
+        let file = Whole(io::Cursor::new(magic).chain(file));
+        let reader: Result<Box<dyn PcapReaderIterator>, _> = if is_pcap {
             LegacyPcapReader::new(BUFFER, file).map(|reader| Box::new(reader) as _)
-        } else if magic == PCAPNG {
+        } else if is_pcapng {
             PcapNGReader::new(BUFFER, file).map(|reader| Box::new(reader) as _)
         } else {
             return Err(FileError::Foreign);
         };
         match reader {
-            Ok(reader) => Ok(Self { reader, interfaces: Vec::new() }),
+            Ok(reader) => Ok(Self { reader, capacity: BUFFER, interfaces: Vec::new() }),
             Err(_) => Err(FileError::Damaged { offset: 0, what: "its header is cut or malformed" }),
         }
     }
@@ -125,7 +117,9 @@ impl Capture {
                 Err(PcapError::Eof) => return Ok(()),
                 Err(PcapError::Incomplete(_)) => self.refill().map_err(damaged)?,
                 Err(PcapError::BufferTooSmall) => self.grow().map_err(damaged)?,
-                Err(PcapError::UnexpectedEof) => return Err(damaged("the file ends in a block")),
+                Err(PcapError::UnexpectedEof) => {
+                    return Err(damaged("a block is longer than the rest of the file"));
+                }
                 Err(PcapError::ReadError) => return Err(damaged("the file cannot be read")),
                 Err(_) => return Err(damaged("a block is malformed")),
             }
@@ -137,9 +131,9 @@ impl Capture {
     }
 
     fn grow(&mut self) -> Result<(), &'static str> {
-        let wanted = self.reader.data().len().max(BUFFER).saturating_mul(2);
-        if wanted > MAX_BLOCK || !self.reader.grow(wanted) {
-            return Err("a block is longer than 16 MiB");
+        self.capacity *= 2;
+        if self.capacity > MAX_BLOCK || !self.reader.grow(self.capacity) {
+            return Err("a block is longer than can be");
         }
         self.refill()
     }

@@ -6,6 +6,8 @@ use etherparse::{Ipv6ExtensionSlice, LaxIpSlice};
 
 /// IP protocol numbers (IANA).
 pub(super) mod protocol {
+    pub(crate) const ICMP: u8 = 1;
+    pub(crate) const IGMP: u8 = 2;
     pub(crate) const IPV4: u8 = 4;
     pub(crate) const TCP: u8 = 6;
     pub(crate) const UDP: u8 = 17;
@@ -13,6 +15,8 @@ pub(super) mod protocol {
     pub(crate) const GRE: u8 = 47;
     pub(crate) const ESP: u8 = 50;
     pub(crate) const AH: u8 = 51;
+    pub(crate) const ICMPV6: u8 = 58;
+    pub(crate) const NONE: u8 = 59;
     pub(crate) const ETHERIP: u8 = 97;
 }
 

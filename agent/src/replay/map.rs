@@ -66,7 +66,7 @@ impl Map {
             self.sums.entry(Key::new(stream)).or_default().add(stream);
             self.last = self.last.max(stream.last);
         }
-        for (why, n) in &replayed.refused {
+        for (why, n) in replayed.refused.iter().filter(|(why, _)| why.is_loss()) {
             *self.refused.entry(*why).or_default() += n;
         }
         self.is_cut |=
@@ -78,7 +78,7 @@ impl Map {
         self.last
     }
 
-    /// What was not looked at.
+    /// What was lost.
     pub const fn refused(&self) -> &BTreeMap<Refusal, u64> {
         &self.refused
     }

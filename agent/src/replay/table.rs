@@ -107,6 +107,9 @@ impl Table {
             protocol::TCP => self.tcp(packet, time),
             protocol::UDP => self.udp(packet, time, depth),
             protocol::ESP => self.sealed(packet, protocol::ESP, time),
+            protocol::ICMP | protocol::ICMPV6 | protocol::IGMP | protocol::NONE => {
+                self.budget.refuse(Refusal::NoStream);
+            }
             other if depth < MAX_DEPTH => match tunnel::of_protocol(other, packet.payload) {
                 Some(inside) => self.inside(inside, time, depth + 1),
                 None => self.budget.refuse(Refusal::UnknownTransport),

@@ -401,3 +401,6 @@ fn guess(ends: [SocketAddr; 2]) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;
