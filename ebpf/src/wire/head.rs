@@ -3,6 +3,7 @@
 //! It reads a fixed window and no ports. Its place is set; its rules grow with the protocols that
 //! Plainsight learns to tell.
 
+pub use super::datagram::datagram;
 use crate::abi::edge::Class;
 
 /// How many first bytes are looked at.
@@ -37,12 +38,6 @@ pub enum Head {
 
 /// Longest TLS record payload that a peer may send (RFC 8446, section 5.2).
 const TLS_RECORD_MAX: u16 = 16_384 + 256;
-
-/// A client's first QUIC datagram is at least so long (RFC 9000, section 14.1).
-const QUIC_MIN_LEN: u32 = 1200;
-
-/// A DNS header and the shortest question (RFC 1035, sections 4.1.1 and 4.1.2).
-const DNS_MIN_LEN: u32 = 17;
 
 const TLS_HANDSHAKE: u8 = 22;
 const TLS_CLIENT_HELLO: u8 = 1;
@@ -117,21 +112,6 @@ pub const fn class(client: u8, server: u8) -> Class {
     }
 }
 
-/// The class of a conversation over UDP from the start of its first datagram, of `len` bytes.
-#[inline(always)]
-pub const fn datagram(bytes: &[u8; HEAD_LEN], len: u32) -> Class {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *bytes;
-    let start = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    let rest = u32::from_be_bytes([i, j, k, l]);
-    if len >= QUIC_MIN_LEN && is_quic_initial(start) {
-        Class::Quic
-    } else if len >= DNS_MIN_LEN && is_dns(start, rest) {
-        Class::Dns
-    } else {
-        Class::Unknown
-    }
-}
-
 /// Whether nothing that is still to come can change the class of these two heads.
 #[inline(always)]
 pub const fn is_settled(client: u8, server: u8) -> bool {
@@ -156,30 +136,6 @@ const fn is_settings(start: u64, ninth: u8) -> bool {
         && length.is_multiple_of(6)
         && start & 0xff_ffff_ffff == 0x04_0000_0000
         && ninth == 0
-}
-
-/// A long header with the fixed bit, of type Initial in its version (RFC 9000, section 17.2.2; RFC
-/// 9369, section 3.2), and a connection id no longer than it may be.
-#[inline(always)]
-const fn is_quic_initial(start: u64) -> bool {
-    let (first, version, id_len) = ((start >> 56) as u8, (start >> 24) as u32, (start >> 16) as u8);
-    let is_initial = match version {
-        1 => first & 0xf0 == 0xc0,
-        0x6b33_43cf => first & 0xf0 == 0xd0,
-        _ => false,
-    };
-    is_initial && id_len <= 20
-}
-
-/// A standard query with one question, or the response to one, with no reserved bit set.
-#[inline(always)]
-const fn is_dns(start: u64, rest: u32) -> bool {
-    let (flags, questions, answers) = ((start >> 32) as u16, (start >> 16) as u16, start as u16);
-    let (authorities, additional) = ((rest >> 16) as u16, rest as u16);
-    let is_standard = flags & 0x7840 == 0 && questions == 1;
-    let is_query = flags & 0x8000 == 0;
-    let is_bare = answers == 0 && authorities == 0 && additional <= 2;
-    is_standard && (!is_query || is_bare && flags & 0xf == 0)
 }
 
 #[inline(always)]
@@ -259,26 +215,6 @@ mod tests {
     fn bytes_behind_the_length_are_no_evidence() {
         let window = *b"SSH-2.0-OpenSSH_";
         assert_eq!(head(&window, 3), Head::Unknown);
-    }
-
-    #[test]
-    fn datagrams() {
-        let check = |bytes: &[u8], len: u32, expect: Class| {
-            let mut window = [0; HEAD_LEN];
-            window[..bytes.len()].copy_from_slice(bytes);
-            assert_eq!(datagram(&window, len), expect, "{bytes:02x?}");
-        };
-        let query = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
-        check(&query, 40, Class::Dns);
-        check(&query, 16, Class::Unknown);
-        check(&[0x12, 0x34, 0x81, 0x80, 0, 1, 0, 3, 0, 0, 0, 1], 90, Class::Dns);
-        check(&[0x12, 0x34, 1, 0, 0, 1, 0, 3, 0, 0, 0, 0], 40, Class::Unknown);
-        check(&[0x12, 0x34, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0], 40, Class::Unknown);
-        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1200, Class::Quic);
-        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1199, Class::Unknown);
-        check(&[0xd3, 0x6b, 0x33, 0x43, 0xcf, 20], 1252, Class::Quic);
-        check(&[0xc3, 0, 0, 0, 1, 21], 1200, Class::Unknown);
-        check(&[0x43, 0, 0, 0, 1, 8], 1200, Class::Unknown);
     }
 
     #[test]

@@ -213,6 +213,14 @@ protocols! {
     DbLspDisc = 88 "db-lsp-disc",
     /// QUIC before it was a standard, as Google spoke it.
     Gquic = 89 "gquic",
+    /// GTP, which mobile networks tunnel with (3GPP TS 29.060, 29.274 and 29.281).
+    Gtp = 90 "gtp",
+    /// PFCP, which steers those tunnels (3GPP TS 29.244).
+    Pfcp = 91 "pfcp",
+    /// NetFlow and IPFIX (RFC 3954, RFC 7011).
+    Netflow = 92 "netflow",
+    /// sFlow 5.
+    Sflow = 93 "sflow",
 }
 
 #[cfg(test)]
