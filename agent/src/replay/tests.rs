@@ -401,7 +401,7 @@ fn streams_add_up_to_edges() {
     packets.extend([there(40_002, SYN), back(40_002, RST | ACK)]);
     let mut map = map::Map::default();
     map.add(&read_bytes(usual(RAW, &packets)));
-    map.add(&read_bytes(usual(RAW, &[ethernet(0x0800, &[])])));
+    map.add(&read_bytes(usual(ETHERNET, &[ethernet(0x0800, &[])])));
     assert!(!map.is_complete(), "a frame is too short for its headers");
     let [edge] = &map.edges()[..] else { panic!("one edge") };
     assert_eq!((&*edge.protocol, edge.connections, edge.open, edge.failures), ("http", 2, 1, 1));
