@@ -31,6 +31,7 @@ struct Reader {
     google_sni: Option<String>,
     /// Packets that may still be decrypted.
     budget: usize,
+    retried: bool,
     answered: bool,
     protected: bool,
 }
@@ -62,25 +63,30 @@ pub fn read(exchange: &Exchange<'_>) -> Option<Tls> {
 impl Reader {
     fn hear(&mut self, datagram: &Datagram<'_>) {
         if let Some(version) = google::version(datagram.payload) {
-            self.hear_google(version, datagram);
+            self.version = self.version.or(Some(version));
+        }
+        if self.version.is_some_and(google::is_version) {
+            self.hear_google(datagram);
             return;
         }
         for packet in packets(datagram.payload) {
             match packet.kind {
-                Kind::Short | Kind::Handshake => {
-                    self.protected |= self.answered || is_server(datagram)
-                }
                 Kind::Initial => self.initial(datagram.side, &packet),
-                Kind::Retry if is_server(datagram) => {
-                    // The client begins anew, with keys that follow from the server's choice.
-                    self.client.clear();
-                    self.ids.clear();
-                }
-                _ => {}
+                Kind::Retry if is_server(datagram) => self.retry(),
+                Kind::Retry => {}
+                Kind::Handshake | Kind::Short | Kind::ZeroRtt => self.protected = true,
             }
-            if packet.kind == Kind::Handshake && is_server(datagram) {
-                self.answered = true;
-            }
+            self.answered |= packet.kind == Kind::Handshake && is_server(datagram);
+        }
+    }
+
+    /// The client begins anew, with keys that follow from the server's choice. It takes no second
+    /// Retry (RFC 9000, section 17.2.5.2).
+    fn retry(&mut self) {
+        if !self.retried && !self.answered {
+            self.retried = true;
+            self.client.clear();
+            self.ids.clear();
         }
     }
 
@@ -97,7 +103,7 @@ impl Reader {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
         };
-        for (offset, piece) in packet::crypto(&content) {
+        for (offset, piece) in packet::crypto(packet.version, &content) {
             stream.put(offset, piece);
         }
     }
@@ -122,8 +128,9 @@ impl Reader {
         None
     }
 
-    fn hear_google(&mut self, version: u32, datagram: &Datagram<'_>) {
-        self.version = self.version.or(Some(version));
+    /// Google's packets before version 50: the server's have no version, and nothing tells which
+    /// of them are encrypted.
+    fn hear_google(&mut self, datagram: &Datagram<'_>) {
         self.answered |= is_server(datagram);
         if !is_server(datagram) && self.google_sni.is_none() {
             self.google_sni = google::server_name(datagram.payload);

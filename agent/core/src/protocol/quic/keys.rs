@@ -89,8 +89,10 @@ const SALT_T051: [u8; SALT_LEN] = [
     0xda, 0x6e, 0x03, 0x3d,
 ];
 
-/// Google's Q050, in ASCII.
+/// Google's versions, in ASCII: with its own handshake, and with TLS.
 const Q050: u32 = 0x5130_3530;
+const T050: u32 = 0x5430_3530;
+const T051: u32 = 0x5430_3531;
 
 /// What is particular to a version, where it is known here.
 pub(super) const fn parameters(version: u32) -> Option<Parameters> {
@@ -105,8 +107,8 @@ pub(super) const fn parameters(version: u32) -> Option<Parameters> {
         0xfaceb003 | 0xfaceb010 => (&SALT_V1, false),
         0xff00_0016 | 0xfaceb000..=0xfaceb001 => (&SALT_DRAFT_22, false),
         Q050 => (&SALT_Q050, false),
-        0x5430_3530 => (&SALT_T050, false),
-        0x5430_3531 => (&SALT_T051, false),
+        T050 => (&SALT_T050, false),
+        T051 => (&SALT_T051, false),
         _ => return None,
     };
     Some(Parameters { salt, is_v2 })
@@ -115,6 +117,11 @@ pub(super) const fn parameters(version: u32) -> Option<Parameters> {
 /// Whether Google's own handshake is inside, and not TLS.
 pub(super) const fn is_google(version: u32) -> bool {
     version == Q050
+}
+
+/// Whether frames have Google's numbers.
+pub(super) const fn is_numbered_by_google(version: u32) -> bool {
+    matches!(version, Q050 | T050 | T051)
 }
 
 // === impl Protection ===

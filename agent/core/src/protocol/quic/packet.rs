@@ -93,8 +93,9 @@ fn kind(version: u32, first: u8) -> Option<Kind> {
 }
 
 /// The pieces of the handshake in an Initial packet's content, with their offsets.
-pub(super) fn crypto(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+pub(super) fn crypto(version: u32, content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut left = Bytes(content);
+    let frame = if keys::is_numbered_by_google(version) { google_frame } else { frame };
     let next = move || frame(&mut left);
     core::iter::from_fn(next).take(FRAMES_MAX).flatten()
 }
@@ -102,22 +103,41 @@ pub(super) fn crypto(content: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 /// The next frame, and what it holds of the handshake. Nothing at the first frame that an Initial
 /// packet cannot have (RFC 9000, section 12.4).
 fn frame<'a>(left: &mut Bytes<'a>) -> Option<Option<(usize, &'a [u8])>> {
-    const PADDING: u8 = 0;
     const PING: u8 = 1;
     const ACK: u8 = 2;
     const ACK_ECN: u8 = 3;
     const CRYPTO: u8 = 6;
-    let padding = left.0.iter().take_while(|byte| **byte == PADDING).count();
-    left.take(padding)?;
-    match left.u8()? {
+    match kind_behind_padding(left)? {
         PING => Some(None),
         kind @ (ACK | ACK_ECN) => acknowledgement(left, kind == ACK_ECN).map(|()| None),
-        CRYPTO => {
-            let (offset, length) = (varint(left)?, varint(left)?);
-            Some(Some((offset, left.take(length)?)))
-        }
+        CRYPTO => piece(left).map(Some),
         _ => None,
     }
+}
+
+/// The same, as Google numbered frames before the standard did. Its acknowledgements are not read:
+/// they come before a server's hello, never before a client's.
+fn google_frame<'a>(left: &mut Bytes<'a>) -> Option<Option<(usize, &'a [u8])>> {
+    const PING: u8 = 7;
+    const CRYPTO: u8 = 8;
+    match kind_behind_padding(left)? {
+        PING => Some(None),
+        CRYPTO => piece(left).map(Some),
+        _ => None,
+    }
+}
+
+fn kind_behind_padding(left: &mut Bytes<'_>) -> Option<u8> {
+    const PADDING: u8 = 0;
+    let padding = left.0.iter().take_while(|byte| **byte == PADDING).count();
+    left.take(padding)?;
+    left.u8()
+}
+
+/// The rest of a CRYPTO frame (RFC 9000, section 19.6).
+fn piece<'a>(left: &mut Bytes<'a>) -> Option<(usize, &'a [u8])> {
+    let (offset, length) = (varint(left)?, varint(left)?);
+    Some((offset, left.take(length)?))
 }
 
 /// Skips an ACK frame (RFC 9000, section 19.3).

@@ -85,7 +85,7 @@ impl Direction {
     }
 
     fn seal(&mut self, kind: Kind, length: usize) {
-        self.flight.sealed.push(Sealed { kind, length });
+        self.flight.sealed.push(Sealed { kind, length, is_complete: true });
     }
 
     /// Takes in the fragments of messages in a record (RFC 6347, section 4.2.2).

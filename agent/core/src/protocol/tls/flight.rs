@@ -25,6 +25,8 @@ pub(super) struct Sealed {
     pub(super) kind: Kind,
     /// Bytes of payload that its header announces.
     pub(super) length: usize,
+    /// Whether all of it is there.
+    pub(super) is_complete: bool,
 }
 
 /// One handshake message (RFC 8446, section 4).
@@ -73,7 +75,10 @@ impl Flight {
             Kind::Alert if !self.changed => self.no_certificate |= record.payload == NO_CERTIFICATE,
             // An alert that is protected may as well say that the handshake failed.
             Kind::Alert => {}
-            kind => self.sealed.push(Sealed { kind, length: record.length }),
+            kind => {
+                let (length, is_complete) = (record.length, record.is_complete());
+                self.sealed.push(Sealed { kind, length, is_complete });
+            }
         }
     }
 
@@ -84,7 +89,16 @@ impl Flight {
 
     /// Whether protected handshake messages or data are among what it said.
     pub(super) fn is_protected(&self) -> bool {
-        self.sealed.iter().any(|sealed| sealed.kind != Kind::Heartbeat)
+        self.has_data() || self.has(Kind::Handshake)
+    }
+
+    /// Whether protected data is, which in TLS 1.3 handshake messages look like.
+    pub(super) fn has_data(&self) -> bool {
+        self.has(Kind::ApplicationData)
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.sealed.iter().any(|sealed| sealed.kind == kind && sealed.is_complete)
     }
 
     pub(super) fn is_empty(&self) -> bool {

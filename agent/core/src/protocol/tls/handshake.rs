@@ -121,7 +121,7 @@ pub(super) fn join(client: Client, server: Server, flights: (&Flight, &Flight)) 
     let answered = server.hello.is_some() || flights.1.is_empty() && client.went_on(flights.0);
     let mut tls = Tls {
         answered,
-        protected: answered && (flights.0.is_protected() || flights.1.is_protected()),
+        protected: answered && is_protected(&server, flights),
         resumed: resumed(&client, &server, flights.1),
         client_certificate: asked(&client, &server),
         ..Tls::default()
@@ -138,6 +138,17 @@ pub(super) fn join(client: Client, server: Server, flights: (&Flight, &Flight)) 
     tls.certificate = server.certificate;
     tls.client_identity = client.identity;
     Some(tls)
+}
+
+/// Whether protected payload followed both hellos. Up to TLS 1.2 a single Finished does not count,
+/// since an alert may be the answer: it takes that of the other end too, or data.
+fn is_protected(server: &Server, flights: (&Flight, &Flight)) -> bool {
+    let is_sealing = server.hello.as_ref().is_some_and(|hello| is_sealing(hello.version));
+    match (flights.0.is_protected(), flights.1.is_protected()) {
+        (true, true) => true,
+        (false, false) => false,
+        _ => is_sealing || flights.0.has_data() || flights.1.has_data(),
+    }
 }
 
 /// What the server chose.
