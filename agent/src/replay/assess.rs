@@ -1,30 +1,54 @@
 //! What core makes of a stream.
 
-use plainsight_core::protocol::conversation::{Assessment, Conversation, Exchange};
-use plainsight_ebpf::{
-    abi::edge::Class,
-    wire::{
-        head::{self, HEAD_LEN},
-        protocol::Protocol,
-        secret::Secret,
-        stage::Stage,
-    },
+use plainsight_core::protocol::{
+    conversation::{Assessment, Conversation, Exchange, Side},
+    exchange, tls,
+};
+use plainsight_ebpf::wire::{
+    head::{self, HEAD_LEN},
+    stage::Stage,
+    talk::Talk,
 };
 
 /// A conversation over TCP.
 pub(super) fn conversation(conversation: &Conversation<'_>) -> Assessment {
-    let head = |bytes: &[u8]| {
-        let (window, len) = window(bytes);
-        if len == 0 { head::Head::None as u8 } else { head::head(&window, len) as u8 }
-    };
-    of_class(head::class(head(conversation.client), head(conversation.server)))
+    let mut talk = Talk::default();
+    let mut at = [0, 0];
+    let mut turns = conversation.turns.iter().peekable();
+    while let Some(turn) = turns.next() {
+        let (side, all) = match turn.side {
+            Side::Client => (0, conversation.client),
+            Side::Server => (1, conversation.server),
+        };
+        let start = at[side];
+        at[side] += turn.length;
+        while let Some(next) = turns.next_if(|next| next.side == turn.side) {
+            at[side] += next.length;
+        }
+        let message = all.get(start..at[side]).unwrap_or_default();
+        if conversation.is_whole {
+            let (window, _) = window(message);
+            let head = head::head(&window, message.len() as u32, talk.before(turn.side));
+            talk.hear(turn.side, head);
+        }
+    }
+    let (protocol, stage) = talk.reading();
+    let stage = if conversation.turns.is_empty() { Stage::Pending } else { stage };
+    Assessment {
+        protocol,
+        version: None,
+        stage,
+        upgraded_at: None,
+        tls: tls::read(conversation.client, conversation.server),
+        secret: talk.secret(),
+        evidence: "".into(),
+        is_certain: false,
+    }
 }
 
 /// A conversation over UDP.
 pub(super) fn exchange(exchange: &Exchange<'_>) -> Assessment {
-    let Some(first) = exchange.datagrams.first() else { return of_class(Class::Pending) };
-    let (window, _) = window(first.payload);
-    of_class(head::datagram(&window, first.length as u32))
+    exchange::assess(exchange)
 }
 
 fn window(bytes: &[u8]) -> ([u8; HEAD_LEN], usize) {
@@ -32,28 +56,4 @@ fn window(bytes: &[u8]) -> ([u8; HEAD_LEN], usize) {
     let len = bytes.len().min(HEAD_LEN);
     window[..len].copy_from_slice(&bytes[..len]);
     (window, len)
-}
-
-fn of_class(class: Class) -> Assessment {
-    let (protocol, stage) = match class {
-        Class::Pending => (Protocol::Unknown, Stage::Pending),
-        Class::Unknown => (Protocol::Unknown, Stage::Unknown),
-        Class::Http1 => (Protocol::Http, Stage::Plaintext),
-        Class::Http2 => (Protocol::Http2, Stage::Plaintext),
-        Class::Tls => (Protocol::Tls, Stage::Encrypted),
-        Class::TlsOffered => (Protocol::Tls, Stage::Offered),
-        Class::Ssh => (Protocol::Ssh, Stage::Encrypted),
-        Class::Dns => (Protocol::Dns, Stage::Plaintext),
-        Class::Quic => (Protocol::Quic, Stage::Handshake),
-    };
-    Assessment {
-        protocol,
-        version: None,
-        stage,
-        upgraded_at: None,
-        tls: None,
-        secret: Secret::None,
-        evidence: plainsight_core::protocol::reading(class).evidence.into(),
-        is_certain: false,
-    }
 }
