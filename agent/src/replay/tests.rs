@@ -265,7 +265,9 @@ fn the_same_ports_are_used_again() {
 
 #[test]
 fn fragments_are_put_together() {
-    let query = [&[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &[7; 40]].concat();
+    let name = [&[34][..], &[b'x'; 34], &[0]].concat();
+    let query =
+        [&[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &name, &[0, 1, 0, 1]].concat();
     let datagram = udp((5000, 53), &query);
     let part = |from: usize, to: usize| {
         let more = if to < datagram.len() { 0x2000 } else { 0 };
