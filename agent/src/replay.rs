@@ -9,6 +9,7 @@ mod budget;
 mod file;
 pub mod flows;
 mod fragment;
+mod ftp;
 mod ip;
 pub mod labels;
 mod link;

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 use plainsight_core::{protocol::conversation::Assessment, record::Close};
+use plainsight_ebpf::wire::stage::Stage;
 
 use super::{
     assess,
+    ftp::Announced,
     ip::protocol,
     tcp::{self, Connection},
     udp::Talk,
@@ -59,26 +61,27 @@ pub enum Carrier {
 // === impl Stream ===
 
 impl Stream {
-    pub(super) fn tcp(connection: Connection) -> Self {
+    pub(super) fn tcp(connection: Connection, announced: &mut Announced) -> Self {
         let (first, last) = (connection.first, connection.last);
         let tcp = connection.finish();
-        let assessment = assess::conversation(&tcp.conversation());
-        let tcp::Oriented { client, server, sent, received, is_whole, is_guessed, close, .. } = tcp;
-        Self {
+        let (tcp, assessment) = judged(tcp);
+        let stream = Self {
             carrier: Carrier::Tcp,
-            client,
-            server,
-            is_whole,
-            is_guessed,
+            client: tcp.client,
+            server: tcp.server,
+            is_whole: tcp.is_whole,
+            is_guessed: tcp.is_guessed,
             first,
             last,
-            bytes_sent: sent,
-            bytes_received: received,
+            bytes_sent: tcp.sent,
+            bytes_received: tcp.received,
             datagrams_sent: 0,
             datagrams_received: 0,
-            close,
+            close: tcp.close,
             assessment: Some(assessment),
-        }
+        };
+        announced.take(&stream, &tcp.client_bytes, &tcp.server_bytes);
+        stream
     }
 
     pub(super) fn udp(talk: Talk) -> Self {
@@ -108,6 +111,21 @@ impl Stream {
             close: None,
             assessment,
         }
+    }
+}
+
+/// What was spoken. Where only the ports tell which end is the client, the other way round is tried,
+/// too, and counts if it alone is known.
+fn judged(tcp: tcp::Oriented) -> (tcp::Oriented, Assessment) {
+    let found = assess::conversation(&tcp.conversation());
+    if !tcp.is_guessed || found.stage != Stage::Unknown {
+        return (tcp, found);
+    }
+    let mirrored = tcp.mirrored();
+    let other = assess::conversation(&mirrored.conversation());
+    match other.stage {
+        Stage::Unknown => (mirrored.mirrored(), found),
+        _ => (mirrored, other),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     budget::{Budget, Refusal},
     file::Frame,
     fragment::Fragments,
+    ftp::Announced,
     ip::{self, Packet, protocol},
     link::{self, Inside},
     stream::Stream,
@@ -68,12 +69,15 @@ impl Table {
         for whole in std::mem::take(&mut self.fragments).rest(&mut self.budget) {
             self.content(&whole.packet(), Timestamp::UNIX_EPOCH, 0);
         }
+        let mut announced = Announced::default();
         let streams = self.streams.into_iter().map(|open| match open {
-            Open::Tcp(connection) => Stream::tcp(connection),
+            Open::Tcp(connection) => Stream::tcp(connection, &mut announced),
             Open::Udp(talk) => Stream::udp(talk),
             Open::Sealed(talk, protocol) => Stream::sealed(talk, protocol),
         });
-        (streams.collect(), self.budget.refused())
+        let mut streams: Vec<Stream> = streams.collect();
+        announced.name(&mut streams);
+        (streams, self.budget.refused())
     }
 
     fn inside(&mut self, inside: Inside<'_>, time: Timestamp, depth: usize) {

@@ -380,6 +380,21 @@ impl Turns<'_> {
 // === impl Oriented ===
 
 impl Oriented {
+    /// The same with the ends taken for each other.
+    pub(super) fn mirrored(self) -> Self {
+        let turn = |turn: Turn| Turn { side: other(turn.side), ..turn };
+        Self {
+            client: self.server,
+            server: self.client,
+            client_bytes: self.server_bytes,
+            server_bytes: self.client_bytes,
+            turns: self.turns.into_iter().map(turn).collect(),
+            sent: self.received,
+            received: self.sent,
+            ..self
+        }
+    }
+
     /// What core judges.
     pub(super) fn conversation(&self) -> Conversation<'_> {
         Conversation {
@@ -389,6 +404,13 @@ impl Oriented {
             is_whole: self.is_whole,
             port: self.server.port(),
         }
+    }
+}
+
+const fn other(side: Side) -> Side {
+    match side {
+        Side::Client => Side::Server,
+        Side::Server => Side::Client,
     }
 }
 

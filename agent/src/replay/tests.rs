@@ -266,8 +266,7 @@ fn the_same_ports_are_used_again() {
 #[test]
 fn fragments_are_put_together() {
     let name = [&[34][..], &[b'x'; 34], &[0]].concat();
-    let query =
-        [&[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &name, &[0, 1, 0, 1]].concat();
+    let query = [&[0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &name, &[0, 1, 0, 1]].concat();
     let datagram = udp((5000, 53), &query);
     let part = |from: usize, to: usize| {
         let more = if to < datagram.len() { 0x2000 } else { 0 };
@@ -354,6 +353,34 @@ fn who_answers_from_a_service_is_the_server() {
     check(3478, 48_094, "192.0.2.2:48094 > 192.0.2.1:3478");
     check(789, 2049, "192.0.2.1:789 > 192.0.2.2:2049");
     check(40_000, 50_000, "192.0.2.1:40000 > 192.0.2.2:50000");
+}
+
+#[test]
+fn ftp_says_where_its_data_goes() {
+    let there =
+        |ports, seq, flags, payload: &[u8]| ipv4(1, 2, 6, &tcp(ports, seq, 501, flags, payload));
+    let back =
+        |ports, seq, flags, payload: &[u8]| ipv4(2, 1, 6, &tcp(ports, seq, 101, flags, payload));
+    let packets = [
+        there((40_000, 21), 100, SYN, b""),
+        back((21, 40_000), 500, SYN | ACK, b""),
+        back((21, 40_000), 501, ACK, b"220 ready\r\n"),
+        there((40_000, 21), 101, ACK, b"USER x\r\n"),
+        back((21, 40_000), 512, ACK, b"331 password\r\n"),
+        there((40_000, 21), 109, ACK, b"PASV\r\n"),
+        // The address is the server's own, from before its translation.
+        back((21, 40_000), 526, ACK, b"227 Entering Passive Mode (10,0,0,2,195,80)\r\n"),
+        there((40_001, 50_000), 100, SYN, b""),
+        back((50_000, 40_001), 500, SYN | ACK, b""),
+        back((50_000, 40_001), 501, ACK, &[0xde, 0xad, 0xbe, 0xef, 9, 9, 9]),
+        there((40_002, 50_001), 100, SYN, b""),
+        back((50_001, 40_002), 500, SYN | ACK, b""),
+        back((50_001, 40_002), 501, ACK, &[0xde, 0xad, 0xbe, 0xef, 9, 9, 9]),
+    ];
+    let expect = "tcp 192.0.2.1:40000 > 192.0.2.2:21 whole 14/70 open ftp\n\
+                  tcp 192.0.2.1:40001 > 192.0.2.2:50000 whole 0/7 open ftp-data\n\
+                  tcp 192.0.2.1:40002 > 192.0.2.2:50001 whole 0/7 open unknown\n";
+    assert_eq!(told(usual(RAW, &packets)), expect);
 }
 
 #[test]
