@@ -284,7 +284,7 @@ pub enum ReplayOutput {
     Map,
     /// The same as JSON, as the API gives it.
     Edges,
-    /// What is wrong with it, for people.
+    /// What is wrong with it, as JSON.
     Findings,
     /// Each stream as tab-separated values, with capture names relative to the folder.
     Labels,

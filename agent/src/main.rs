@@ -138,7 +138,7 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             view::print(&view::map::text(&snapshot(map), Style::of_stdout()))?;
         }
         ReplayOutput::Edges => view::print(&(serde_json::to_string(&snapshot(map))? + "\n"))?,
-        ReplayOutput::Findings => anyhow::bail!("findings of captures are not told yet"),
+        ReplayOutput::Findings => view::print(&(serde_json::to_string(&map.report())? + "\n"))?,
     }
     Ok(status)
 }

@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use plainsight_core::{
+    finding::{Asked, Coverage, Findings, Report},
     graph::{self, Credentials, Edge, FailuresByKind, Link, Scope, Upgrade, tls::EdgeTls},
     identity::{self, Confidence},
     protocol::{Reading, State, Transport},
@@ -57,6 +58,9 @@ pub struct Map {
     last: Timestamp,
 }
 
+/// Findings of all captures together.
+const MAX_FINDINGS: usize = 1 << 14;
+
 // === impl Map ===
 
 impl Map {
@@ -94,6 +98,16 @@ impl Map {
     pub fn edges(mut self) -> Vec<Edge> {
         settle(&mut self.sums);
         self.sums.into_iter().map(|(key, sum)| edge(key, sum)).collect()
+    }
+
+    /// What is wrong with them, as of the last packet.
+    pub fn report(self) -> Report {
+        let firsts = self.sums.values().filter_map(|sum| sum.seen).map(|(first, _)| first);
+        let (since, now) = (firsts.min().unwrap_or(self.last), self.last);
+        let coverage = Coverage { since, lost: self.refused.values().sum() };
+        let mut findings = Findings::new(Asked::default(), MAX_FINDINGS, since);
+        findings.update(&self.edges(), now, &coverage);
+        findings.report()
     }
 }
 

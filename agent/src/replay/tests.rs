@@ -5,7 +5,7 @@ mod packets;
 use std::io::Cursor;
 
 use packets::*;
-use plainsight_core::record::Close;
+use plainsight_core::{finding::Kind, record::Close};
 use proptest::prelude::*;
 
 use super::*;
@@ -437,6 +437,17 @@ fn streams_add_up_to_edges() {
     assert_eq!((edge.bytes_sent, edge.bytes_received), (18, 38));
     assert_eq!((edge.evidence.connections, edge.evidence.of), (1, 2));
     assert_eq!((edge.server_port, edge.joined_late), (8080, false));
+}
+
+#[test]
+fn plain_http_is_a_finding() {
+    let mut map = map::Map::default();
+    map.add(&read_bytes(usual(RAW, &http())));
+    let report = map.report();
+    let [finding] = &report.findings[..] else { panic!("one finding: {report:?}") };
+    assert_eq!((finding.kind, finding.server_port), (Kind::PlaintextHop, 8080));
+    assert_eq!((finding.connections, finding.of), (1, 1));
+    assert_eq!(report.taken_at.as_nanosecond(), 7_000_007_000);
 }
 
 proptest! {
