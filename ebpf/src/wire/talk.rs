@@ -124,6 +124,26 @@ impl Talk {
         }
     }
 
+    /// The protocol that one side spoke, even where the other has yet to agree.
+    #[inline(always)]
+    pub const fn named(&self, side: Side) -> Protocol {
+        let code = match side {
+            Side::Client => self.client.protocol,
+            Side::Server => self.server.protocol,
+        };
+        match Protocol::from_code(code) {
+            Some(protocol) => protocol,
+            None => Protocol::Unknown,
+        }
+    }
+
+    /// Whether both sides showed that they speak the same protocol.
+    #[inline(always)]
+    pub const fn is_agreed(&self) -> bool {
+        let hellos = self.client.said & self.server.said & HELLO != 0;
+        hellos || self.client.protocol != 0 && self.client.protocol == self.server.protocol
+    }
+
     /// Whether no message that is still to come can change the reading or add authentication.
     #[inline(always)]
     pub const fn is_settled(&self) -> bool {
