@@ -4,7 +4,6 @@
 //! direction are kept until the file ends; core says what each was. Of the payload nothing is left
 //! after that. Ends are addresses: a capture knows no processes.
 
-mod assess;
 mod budget;
 mod file;
 pub mod flows;

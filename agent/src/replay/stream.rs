@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
-use plainsight_core::{protocol::conversation::Assessment, record::Close};
+use plainsight_core::{
+    protocol::{assess, conversation::Assessment, exchange},
+    record::Close,
+};
 use plainsight_ebpf::wire::stage::Stage;
 
 use super::{
-    assess,
     ftp::Announced,
     ip::protocol,
     tcp::{self, Connection},
@@ -95,7 +97,7 @@ impl Stream {
     fn talk(talk: Talk, carrier: Carrier) -> Self {
         let (first, last) = (talk.first, talk.last);
         let udp = talk.finish();
-        let assessment = (carrier == Carrier::Udp).then(|| udp.exchange(assess::exchange));
+        let assessment = (carrier == Carrier::Udp).then(|| udp.exchange(exchange::assess));
         Self {
             carrier,
             client: udp.client,
@@ -117,12 +119,12 @@ impl Stream {
 /// What was spoken. Where only the ports tell which end is the client, the other way round is tried,
 /// too, and counts if it alone is known.
 fn judged(tcp: tcp::Oriented) -> (tcp::Oriented, Assessment) {
-    let found = assess::conversation(&tcp.conversation());
+    let found = assess::assess(&tcp.conversation());
     if !tcp.is_guessed || found.stage != Stage::Unknown {
         return (tcp, found);
     }
     let mirrored = tcp.mirrored();
-    let other = assess::conversation(&mirrored.conversation());
+    let other = assess::assess(&mirrored.conversation());
     match other.stage {
         Stage::Unknown => (mirrored.mirrored(), found),
         _ => (mirrored, other),
