@@ -167,6 +167,12 @@ pub const fn later(
     follow(reading, Start::new(bytes, len), false)
 }
 
+/// Whether no further datagram can change this reading.
+#[inline(always)]
+pub const fn is_settled(reading: (Protocol, Stage)) -> bool {
+    matches!(reading.1, Stage::Plaintext | Stage::Encrypted | Stage::Partial)
+}
+
 /// The class of a conversation over UDP from the start of its first datagram, of `len` bytes.
 #[inline(always)]
 pub const fn datagram(bytes: &[u8; HEAD_LEN], len: u32) -> Class {
@@ -201,6 +207,9 @@ const fn plain(holds: bool, protocol: Protocol) -> Reading {
 
 #[inline(always)]
 const fn follow(reading: Reading, start: Start, is_answer: bool) -> Reading {
+    if is_settled(reading) {
+        return reading;
+    }
     let (protocol, stage) = reading;
     match protocol {
         Protocol::Quic => (protocol, stepped(stage, quic_step(start, stage, is_answer))),
@@ -220,14 +229,7 @@ const fn follow(reading: Reading, start: Start, is_answer: bool) -> Reading {
                 _ => reading,
             }
         }
-        Protocol::Snmp if is_known(snmp(start)) => match (stage, snmp(start).1) {
-            (_, Stage::Partial) => (protocol, Stage::Partial),
-            _ => reading,
-        },
-        Protocol::Sunrpc | Protocol::Nfs => match sun_rpc(start).1 {
-            Stage::Partial => (protocol, Stage::Partial),
-            _ => reading,
-        },
+        Protocol::Snmp if matches!(snmp(start).1, Stage::Partial) => (protocol, Stage::Partial),
         _ => reading,
     }
 }
@@ -386,7 +388,7 @@ const fn quic_version(start: Start) -> u32 {
 #[inline(always)]
 const fn is_quic_version(version: u32) -> bool {
     matches!(version, 1 | QUIC_V2 | 0x709a_50c4 | 0x5130_3530 | 0x5430_3530 | 0x5430_3531)
-        || matches!(version >> 8, 0xff_0000 | 0xfa_ceb0)
+        || matches!(version >> 8, 0xff_0000 | 0xff_0200 | 0xfa_ceb0)
 }
 
 /// Whether both connection ids are no longer than they may be.
@@ -486,18 +488,20 @@ const fn esp_step(start: Start) -> Step {
 
 /// A client's reset: 14 bytes of it, and what its authentication adds. Behind the session's id is
 /// an empty list of what it acknowledges, and the id of the packet, 0; or, if that is protected, a
-/// digest in front of it or a packet's id and the time.
+/// digest in front of it or the packet's id, 1, and the time.
 #[inline(always)]
 const fn openvpn(start: Start, ports: (u16, u16)) -> Reading {
-    let is_timed = is_recent((start.word(13) >> 32) as u32);
+    let is_counted = start.word(11) >> 48 == 1 && is_recent((start.word(13) >> 32) as u32);
     let is_reset = match (start.first(), start.len) {
         (0x38, 14) => start.b & 0x00ff_ffff_ffff_0000 == 0,
         // tls-auth with SHA-1: what follows the digest is packet 1.
         (0x38, 42) => start.d & 0x00ff_ffff == 0,
-        // tls-crypt; or tls-auth with SHA-256 or SHA-512, whose digest hides the rest.
-        (0x38, 54 | 86) => is_timed || has_port(ports, 1194),
-        // tls-crypt-v2 has the client's wrapped key behind it.
-        (0x50, 344..) => is_timed,
+        // tls-crypt; or tls-auth with SHA-256, whose digest hides the rest.
+        (0x38, 54) => is_counted || has_port(ports, 1194),
+        // tls-auth with SHA-512.
+        (0x38, 86) => has_port(ports, 1194),
+        // tls-crypt-v2 has the client's wrapped key behind it, and flags in front of the 1.
+        (0x50, 344..) => is_counted,
         _ => false,
     };
     if is_reset { (Protocol::Openvpn, Stage::Offered) } else { UNKNOWN }
@@ -918,6 +922,12 @@ const fn measured(start: Start) -> Reading {
             (Protocol::Gtp, Stage::Plaintext)
         }
         0x30..=0x37 if second != 0 && length + 8 == start.len => (Protocol::Gtp, Stage::Plaintext),
+        // EtherNet/IP: a command and what follows 24 bytes, both little-endian.
+        4 | 0x63..=0x66 | 0x6f | 0x70
+            if second == 0 && (length as u16).swap_bytes() as u32 + 24 == start.len =>
+        {
+            (Protocol::Enip, Stage::Plaintext)
+        }
         1..=5 | 11..=13 | 40..=45 if length == start.len && is_radius(start) => {
             (Protocol::Radius, Stage::Plaintext)
         }
@@ -1074,7 +1084,9 @@ const fn coap(start: Start, ports: (u16, u16)) -> Reading {
     let has_path = option >> 4 == 0xb && option & 0xf != 0 && is_printable(next);
     let is_ping = code == 0 && token == 0 && start.len == 4;
     let is_response = matches!(code >> 5, 2 | 4 | 5);
-    let is_usual = is_port && (is_request && has_option || is_ping || is_response);
+    // Drafts had the options' count for the token's length, and no token.
+    let is_draft = token != 0 && matches!((start.a >> 24) as u8 >> 4, 1..=9);
+    let is_usual = is_port && (is_request && (has_option || is_draft) || is_ping || is_response);
     let is_path = is_request && has_path && start.len > 5 + token;
     plain(is_usual || is_path, Protocol::Coap)
 }

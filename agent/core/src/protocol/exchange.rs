@@ -128,10 +128,10 @@ fn votes(protocol: Protocol, exchange: &Exchange<'_>) -> [(usize, usize); 2] {
 fn confirmed((protocol, stage): (Protocol, Stage), exchange: &Exchange<'_>) -> Finding {
     let stage = match (protocol, stage) {
         (Protocol::Rtp, Stage::Unknown) => sequence::rtp_stage(exchange),
-        (Protocol::Sunrpc | Protocol::Nfs, Stage::Partial)
-            if !spoken(exchange).any(|datagram| payload::is_sealed_call(datagram.payload)) =>
-        {
-            Stage::Plaintext
+        // GSS that seals nothing, or that begins to later.
+        (Protocol::Sunrpc | Protocol::Nfs, _) => {
+            let is_sealed = spoken(exchange).any(|call| payload::is_sealed_call(call.payload));
+            if is_sealed { Stage::Partial } else { Stage::Plaintext }
         }
         (_, stage) => stage,
     };

@@ -264,6 +264,7 @@ fn calls_and_lengths() {
     check(&[0x21, 55, 0, 20], 24, clear(Protocol::Pfcp));
     check(&[0x48, 32, 0, 20], 24, clear(Protocol::Gtp));
     check(&[0x30, 255, 0, 84], 92, clear(Protocol::Gtp));
+    check(&[0x63, 0, 60, 0], 84, clear(Protocol::Enip));
 }
 
 #[test]
@@ -310,6 +311,18 @@ fn of_rtp_only_the_header_is_known() {
     check(&[0x80, 80, 0x10, 1, 0, 0, 1, 0x40, 0x5a, 0x5a, 0x5a, 0x5a], 172, UNKNOWN);
     check(&[0x81, 200, 0, 12, 1, 2, 3, 4], 112, (Protocol::Rtp, Stage::Unknown));
     check(&[0x81, 200, 0, 5, 1, 2, 3, 4], 112, UNKNOWN);
+}
+
+#[test]
+fn what_is_settled_does_not_change() {
+    let stun = window(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    let hello = window(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1]);
+    for reading in Protocol::ALL.iter().flat_map(|p| Stage::ALL.map(|stage| (*p, stage))) {
+        for (bytes, len) in [(&stun, 28), (&hello, 113)] {
+            assert!(!is_settled(reading) || later(reading, bytes, len).1 == reading.1);
+        }
+    }
+    assert!(!is_settled((Protocol::Stun, Stage::MayUpgrade)));
 }
 
 #[test]
