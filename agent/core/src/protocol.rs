@@ -4,6 +4,7 @@
 
 pub mod conversation;
 pub mod exchange;
+pub mod quic;
 pub mod tls;
 
 use alloc::borrow::Cow;

@@ -265,21 +265,15 @@ const fn sealed(start: Start, ports: (u16, u16)) -> Reading {
         Step::Protected => return (Protocol::Wireguard, Stage::Unknown),
         Step::None => (),
     }
-    match ike_step(start) {
-        Step::Offer => return (Protocol::Ike, Stage::Offered),
-        Step::Answer => return (Protocol::Ike, Stage::Handshake),
-        Step::Protected => return (Protocol::Ike, Stage::Encrypted),
-        Step::None => (),
-    }
     // Four zeros in front of IKE tell it from ESP, and mDNS starts with four zeros, too (RFC 3948,
     // section 2).
-    if has_port(ports, 4500) && start.top() == 0 {
-        return match ike_step(start.behind_marker()) {
-            Step::Offer => (Protocol::EspInUdp, Stage::Offered),
-            Step::Answer => (Protocol::EspInUdp, Stage::Handshake),
-            Step::Protected => (Protocol::EspInUdp, Stage::Encrypted),
-            Step::None => UNKNOWN,
-        };
+    let is_marked = has_port(ports, 4500) && start.top() == 0;
+    let protocol = if is_marked { Protocol::EspInUdp } else { Protocol::Ike };
+    match ike_step(if is_marked { start.behind_marker() } else { start }) {
+        Step::Offer => return (protocol, Stage::Offered),
+        Step::Answer => return (protocol, Stage::Handshake),
+        Step::Protected => return (protocol, Stage::Encrypted),
+        Step::None => (),
     }
     openvpn(start, ports)
 }
@@ -665,19 +659,18 @@ const fn is_ntp(start: Start, ports: (u16, u16)) -> bool {
 /// Protocols that begin with words.
 #[inline(always)]
 const fn text(start: Start) -> Reading {
-    let a = start.a;
-    let is_ssdp = is(a, b"M-SEARCH") || is(a, b"NOTIFY *") || is(a, b"HTTP/1.1");
-    if is_ssdp {
-        return (Protocol::Ssdp, Stage::Plaintext);
-    }
-    let word = a >> 32;
-    let is_dht = (is(a & !0xff_ffff, b"d1:ad\0\0\0") || is(a & !0xff_ffff, b"d1:rd\0\0\0"))
-        || is(a & !0xffff, b"d1:eli\0\0")
-        || is(a & !0xffff, b"d2:ip6\0\0")
-        || is(a & !0xffff, b"d2:ip1\0\0")
-        || word == 0x6431_3a71;
-    if is_dht {
-        return (Protocol::BittorrentDht, Stage::Plaintext);
+    let (a, b) = (start.a, start.b);
+    let rest = a as u32;
+    match &start.top().to_be_bytes() {
+        b"M-SE" if rest == four(b"ARCH") => return (Protocol::Ssdp, Stage::Plaintext),
+        b"HTTP" if rest == four(b"/1.1") => return (Protocol::Ssdp, Stage::Plaintext),
+        b"NOTI" if rest == four(b"FY *") => return (Protocol::Ssdp, Stage::Plaintext),
+        // Dictionaries in the order of their keys (BEP 5).
+        b"d1:a" | b"d1:r" | b"d1:e" | b"d1:q" | b"d2:i" => {
+            return (Protocol::BittorrentDht, Stage::Plaintext);
+        }
+        b"{\"ho" if rest == four(b"st_i") => return (Protocol::DbLspDisc, Stage::Plaintext),
+        _ => (),
     }
     if is_sip(start) {
         return (Protocol::Sip, Stage::Plaintext);
@@ -685,25 +678,16 @@ const fn text(start: Start) -> Reading {
     if is_syslog(start) {
         return (Protocol::Syslog, Stage::Plaintext);
     }
-    if is(a, b"{\"host_i") || is(a, b"{\"versio") && is(start.b & !0xffff_ffff, b"n\": [\0\0\0") {
-        return (Protocol::DbLspDisc, Stage::Plaintext);
-    }
     // Text behind memcached's frame: a request's id, and this is datagram 0 of 1.
     let is_frame = a & 0xffff_ffff_ffff == 0x0000_0001_0000 && start.len > 12;
-    let command = start.b >> 32;
-    let is_command = command == 0x6765_7420
-        || command == 0x6765_7473
-        || command == 0x7365_7420
-        || command == 0x7374_6174
-        || command == 0x5641_4c55
-        || command == 0x5354_4154
-        || command == 0x454e_440d;
+    let command = ((b >> 32) as u32).to_be_bytes();
+    let is_command = matches!(&command, b"get " | b"gets" | b"stat" | b"VALU" | b"STAT" | b"END\r");
     plain(is_frame && is_command, Protocol::Memcached)
 }
 
 #[inline(always)]
-const fn is(word: u64, text: &[u8; 8]) -> bool {
-    word == u64::from_be_bytes(*text)
+const fn four(text: &[u8; 4]) -> u32 {
+    u32::from_be_bytes(*text)
 }
 
 #[inline(always)]
@@ -719,35 +703,21 @@ const fn is_printable(byte: u8) -> bool {
 /// A status line, or a method before a SIP or TEL URI (RFC 3261, sections 7.1 and 7.2).
 #[inline(always)]
 const fn is_sip(start: Start) -> bool {
-    let a = start.a;
-    if is(a, b"SIP/2.0 ") {
-        return true;
-    }
     // How long the method is with its space.
-    let at = if is(a & !0xffff_ffff, b"ACK \0\0\0\0") || is(a & !0xffff_ffff, b"BYE \0\0\0\0") {
-        4
-    } else if is(a & !0xff_ffff, b"INFO \0\0\0") {
-        5
-    } else if is(a & !0xffff, b"REFER \0\0") || is(a & !0xffff, b"PRACK \0\0") {
-        6
-    } else if is(a & !0xff, b"INVITE \0")
-        || is(a & !0xff, b"CANCEL \0")
-        || is(a & !0xff, b"UPDATE \0")
-        || is(a & !0xff, b"NOTIFY \0")
-    {
-        7
-    } else if is(a, b"OPTIONS ") || is(a, b"PUBLISH ") || is(a, b"MESSAGE ") {
-        8
-    } else if is(a, b"REGISTER") {
-        9
-    } else if is(a, b"SUBSCRIB") {
-        10
-    } else {
-        return false;
+    let at = match &start.top().to_be_bytes() {
+        b"SIP/" => return start.a as u32 == four(b"2.0 "),
+        b"ACK " | b"BYE " => 4,
+        b"INFO" => 5,
+        b"REFE" | b"PRAC" => 6,
+        b"INVI" | b"CANC" | b"UPDA" | b"NOTI" => 7,
+        b"OPTI" | b"PUBL" | b"MESS" => 8,
+        b"REGI" => 9,
+        b"SUBS" => 10,
+        _ => return false,
     };
-    let uri = start.word(at);
-    let (four, five) = (uri >> 32, uri >> 24);
-    four == 0x7369_703a || five == 0x73_6970_733a || four == 0x7465_6c3a
+    let space = (start.word(at - 1) >> 56) as u8;
+    let scheme = (start.word(at) >> 32) as u32;
+    space == b' ' && matches!(&scheme.to_be_bytes(), b"sip:" | b"sips" | b"tel:")
 }
 
 /// A priority of up to 191 between angle brackets (RFC 5424, section 6.2.1; RFC 3164, section 4.1).
@@ -972,13 +942,12 @@ const fn parts(start: Start) -> Reading {
     tftp(start)
 }
 
-/// Opcodes 1 to 6 and what is behind them (RFC 1350, section 5; RFC 2347).
+/// What follows a request, which has its own rule, since the mode that proves it is too far behind
+/// (RFC 1350, section 5; RFC 2347).
 #[inline(always)]
 const fn tftp(start: Start) -> Reading {
-    let (number, third) = (start.second(), (start.a >> 40) as u8);
+    let number = start.second();
     let holds = match start.a >> 48 {
-        // A file's name and, as far as it is looked at, the mode.
-        1 | 2 => start.len >= 9 && (is_printable(third) || third == 0) && has_mode(start),
         3 => number == 1 && start.len == 516,
         4 => number <= 1 && start.len == 4,
         5 => number <= 8 && start.len > 5 && is_printable((start.a >> 24) as u8),
@@ -986,32 +955,6 @@ const fn tftp(start: Start) -> Reading {
         _ => false,
     };
     plain(holds, Protocol::Tftp)
-}
-
-/// `octet` or `netascii` anywhere in the window, of which one letter after a zero stands for it.
-#[inline(always)]
-const fn has_mode(start: Start) -> bool {
-    let (a, b, c, d) = (start.a, start.b, start.c, start.d);
-    has_mode_in(a, b) || has_mode_in(b, c) || has_mode_in(c, d) || has_mode_in(d, 0)
-}
-
-/// Whether a zero and the start of a mode begin within `high`, with what follows in `low`.
-#[inline(always)]
-const fn has_mode_in(high: u64, low: u64) -> bool {
-    is_mode(high)
-        || is_mode(high << 8 | low >> 56)
-        || is_mode(high << 16 | low >> 48)
-        || is_mode(high << 24 | low >> 40)
-        || is_mode(high << 32 | low >> 32)
-        || is_mode(high << 40 | low >> 24)
-        || is_mode(high << 48 | low >> 16)
-        || is_mode(high << 56 | low >> 8)
-}
-
-#[inline(always)]
-const fn is_mode(word: u64) -> bool {
-    let lower = word >> 32 | 0x0020_2020;
-    lower == 0x006f_6374 || lower == 0x006e_6574
 }
 
 /// The start of an option's name (RFC 2348, RFC 2349, RFC 7440).

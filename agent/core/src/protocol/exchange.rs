@@ -15,7 +15,8 @@ use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
 
 use super::conversation::{Assessment, Datagram, Exchange, Side};
-use super::tls::Tls;
+use super::quic;
+use super::tls::{Tls, dtls};
 
 /// Datagrams that are looked at, which bounds the time.
 const MAX_DATAGRAMS: usize = 256;
@@ -143,9 +144,9 @@ fn confirmed((protocol, stage): (Protocol, Stage), exchange: &Exchange<'_>) -> F
 
 /// What the handshake says, where there is one to read.
 fn handshake(protocol: Protocol, exchange: &Exchange<'_>) -> Option<Tls> {
-    let _ = exchange;
     match protocol {
-        Protocol::Quic | Protocol::Gquic | Protocol::Dtls => None,
+        Protocol::Quic | Protocol::Gquic => quic::read(exchange),
+        Protocol::Dtls => dtls::read(exchange),
         _ => None,
     }
 }

@@ -286,9 +286,8 @@ fn fields_of_few_values() {
 
 #[test]
 fn tftp() {
-    whole(b"\0\x01boot.img\0octet\0", clear(Protocol::Tftp));
-    whole(b"\0\x02a\0NetASCII\0", clear(Protocol::Tftp));
-    whole(b"\0\x01boot.img\0other\0", UNKNOWN);
+    on(69, b"\0\x01boot.img\0octet\0", 17, clear(Protocol::Tftp));
+    whole(b"\0\x01boot.img\0octet\0", UNKNOWN);
     whole(b"\0\x06tsize\x001234\0", clear(Protocol::Tftp));
     whole(b"\0\x05\0\x01File not found\0", clear(Protocol::Tftp));
     check(&[0, 3, 0, 1], 516, clear(Protocol::Tftp));

@@ -185,7 +185,7 @@ fn is_dhcp(payload: &[u8]) -> bool {
 }
 
 /// A message of any of the six kinds (RFC 1350, section 5; RFC 2347).
-fn is_tftp(payload: &[u8]) -> bool {
+pub(super) fn is_tftp(payload: &[u8]) -> bool {
     let Some(opcode) = short(payload, 0) else { return false };
     let rest = payload.get(2..).unwrap_or_default();
     match opcode {

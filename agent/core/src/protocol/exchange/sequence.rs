@@ -171,12 +171,15 @@ fn answered(exchange: &Exchange<'_>, answers: impl Fn(&[u8], &[u8]) -> bool) -> 
     turns.any(|(one, two)| one.side != two.side && answers(one.payload, two.payload))
 }
 
-/// A block of a file and its acknowledgement (RFC 1350, section 5).
+/// A request with a mode, or a block of a file and its acknowledgement (RFC 1350, section 5).
 fn is_tftp(exchange: &Exchange<'_>) -> bool {
-    answered(exchange, |one, two| {
-        let is_block = one.starts_with(&[0, 3]) && one.len() >= 4;
-        is_block && two.starts_with(&[0, 4]) && two.len() == 4 && one.get(2..4) == two.get(2..4)
-    })
+    let is_request =
+        |payload: &[u8]| matches!(payload, [0, 1 | 2, ..]) && payload::is_tftp(payload);
+    spoken(exchange).any(|datagram| is_request(datagram.payload))
+        || answered(exchange, |one, two| {
+            let is_block = one.starts_with(&[0, 3]) && one.len() >= 4;
+            is_block && two.starts_with(&[0, 4]) && two.len() == 4 && one.get(2..4) == two.get(2..4)
+        })
 }
 
 /// A request and its acknowledgement, which have the same message id (RFC 7252, section 4.2).
