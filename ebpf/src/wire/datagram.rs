@@ -213,23 +213,30 @@ const fn follow(reading: Reading, start: Start, is_answer: bool) -> Reading {
     let (protocol, stage) = reading;
     match protocol {
         Protocol::Quic => (protocol, stepped(stage, quic_step(start, stage, is_answer))),
-        Protocol::Dtls => (protocol, stepped(stage, dtls_step(start))),
+        Protocol::Dtls | Protocol::Stun | Protocol::Rtp => shared(reading, start),
         Protocol::Wireguard => (protocol, stepped(stage, wireguard_step(start, is_answer))),
-        Protocol::Ike => (protocol, stepped(stage, ike_step(start))),
-        Protocol::EspInUdp => (protocol, stepped(stage, nat_step(start))),
-        Protocol::Openvpn => openvpn_follow(stage, start, is_answer),
-        // They share a path with DTLS (RFC 7983); that STUN opened one is certain, while a header
-        // of RTP is not much.
-        Protocol::Stun | Protocol::Rtp => {
-            let dtls = dtls(start);
-            let is_stun = matches!(protocol, Protocol::Rtp) && is_stun(start);
-            match dtls.0 {
-                Protocol::Dtls => dtls,
-                _ if is_stun => (Protocol::Stun, Stage::MayUpgrade),
-                _ => reading,
-            }
+        Protocol::Ike | Protocol::EspInUdp => {
+            let is_nat = matches!(protocol, Protocol::EspInUdp);
+            let is_marked = is_nat && start.top() == 0;
+            let ike = ike_step(if is_marked { start.behind_marker() } else { start });
+            let step = if is_nat && !is_marked { esp_step(start) } else { ike };
+            (protocol, stepped(stage, step))
         }
-        Protocol::Snmp if matches!(snmp(start).1, Stage::Partial) => (protocol, Stage::Partial),
+        Protocol::Openvpn => openvpn_follow(stage, start, is_answer),
+        Protocol::Snmp if is_private_snmp(start) => (protocol, Stage::Partial),
+        _ => reading,
+    }
+}
+
+/// What shares a path with DTLS (RFC 7983). That STUN opened the path is certain, while a header of
+/// RTP is not much.
+#[inline(always)]
+const fn shared(reading: Reading, start: Start) -> Reading {
+    let dtls = dtls(start);
+    match reading.0 {
+        Protocol::Dtls => (Protocol::Dtls, stepped(reading.1, dtls_step(start))),
+        _ if is_known(dtls) => dtls,
+        Protocol::Rtp if is_stun(start) => (Protocol::Stun, Stage::MayUpgrade),
         _ => reading,
     }
 }
@@ -357,7 +364,8 @@ const fn quic(start: Start) -> Reading {
     // Only a client that wants to be told other versions sends such a one (RFC 9000, section 15).
     let is_reserved = version & 0x0f0f_0f0f == 0x0a0a_0a0a && start.len >= QUIC_MIN_LEN;
     let is_known = is_quic_version(version) && start.len >= 128;
-    if !is_long || !(is_known || is_reserved) || !has_quic_ids(start) {
+    let id_length = (start.a >> 16) as u8;
+    if !is_long || !(is_known || is_reserved) || id_length > QUIC_ID_MAX {
         return UNKNOWN;
     }
     match quic_kind(start) {
@@ -383,17 +391,6 @@ const fn quic_version(start: Start) -> u32 {
 const fn is_quic_version(version: u32) -> bool {
     matches!(version, 1 | QUIC_V2 | 0x709a_50c4 | 0x5130_3530 | 0x5430_3530 | 0x5430_3531)
         || matches!(version >> 8, 0xff_0000 | 0xff_0200 | 0xfa_ceb0)
-}
-
-/// Whether both connection ids are no longer than they may be.
-#[inline(always)]
-const fn has_quic_ids(start: Start) -> bool {
-    let to = (start.a >> 16) as u8;
-    if to > QUIC_ID_MAX {
-        return false;
-    }
-    let from = (start.word(to as u32 + 6) >> 56) as u8;
-    to > 18 || from <= QUIC_ID_MAX
 }
 
 /// The type of a packet with a long header, numbered as in version 1. Version 2 has others (RFC
@@ -464,12 +461,6 @@ const fn ike_step(start: Start) -> Step {
         0 => Step::Offer,
         _ => Step::Answer,
     }
-}
-
-/// IKE behind four zeros, or ESP.
-#[inline(always)]
-const fn nat_step(start: Start) -> Step {
-    if start.top() == 0 { ike_step(start.behind_marker()) } else { esp_step(start) }
 }
 
 /// ESP has an SPI of 256 or more, a sequence number and ciphertext in words (RFC 4303, section 2).
@@ -597,7 +588,7 @@ const fn is_dns(start: Start) -> bool {
 /// Protocols in the clear with a magic number, or with a length or several fields that agree.
 #[inline(always)]
 const fn clear(start: Start, ports: (u16, u16)) -> Reading {
-    if is_stun(start) || is_classic_stun(start, ports) {
+    if is_stun(start) || is_classic_stun(start) {
         return (Protocol::Stun, Stage::MayUpgrade);
     }
     if is_ntp(start, ports) {
@@ -631,12 +622,9 @@ const fn is_stun_length(start: Start) -> bool {
 
 /// The one before it has no cookie (RFC 3489, section 11.1).
 #[inline(always)]
-const fn is_classic_stun(start: Start, ports: (u16, u16)) -> bool {
+const fn is_classic_stun(start: Start) -> bool {
     let is_message = matches!(start.a >> 48, 0x0001 | 0x0101 | 0x0111 | 0x0002 | 0x0102 | 0x0112);
-    let (kind, length) = ((start.c >> 16) as u16, start.c as u16 as u32);
-    let fits = length & 3 == 0 && length + 4 <= start.second();
-    let has_attribute = kind != 0 && (kind <= 0x20 || kind >> 8 == 0x80) && fits;
-    is_message && is_stun_length(start) && (has_attribute || has_port(ports, 3478))
+    is_message && is_stun_length(start)
 }
 
 /// Version, mode, stratum, poll interval and precision are small, and the delays to the root are
@@ -700,24 +688,27 @@ const fn is_printable(byte: u8) -> bool {
     byte >= 0x20 && byte < 0x7f
 }
 
-/// A status line, or a method before a SIP or TEL URI (RFC 3261, sections 7.1 and 7.2).
+/// A status line, or a method before a SIP or TEL URI (RFC 3261, sections 7.1 and 7.2), as far as
+/// eight bytes show it.
 #[inline(always)]
 const fn is_sip(start: Start) -> bool {
-    // How long the method is with its space.
-    let at = match &start.top().to_be_bytes() {
-        b"SIP/" => return start.a as u32 == four(b"2.0 "),
-        b"ACK " | b"BYE " => 4,
-        b"INFO" => 5,
-        b"REFE" | b"PRAC" => 6,
-        b"INVI" | b"CANC" | b"UPDA" | b"NOTI" => 7,
-        b"OPTI" | b"PUBL" | b"MESS" => 8,
-        b"REGI" => 9,
-        b"SUBS" => 10,
-        _ => return false,
-    };
-    let space = (start.word(at - 1) >> 56) as u8;
-    let scheme = (start.word(at) >> 32) as u32;
-    space == b' ' && matches!(&scheme.to_be_bytes(), b"sip:" | b"sips" | b"tel:")
+    let rest = (start.a as u32).to_be_bytes();
+    match &start.top().to_be_bytes() {
+        b"SIP/" => matches!(&rest, b"2.0 "),
+        b"ACK " | b"BYE " => matches!(&rest, b"sip:" | b"sips" | b"tel:"),
+        b"INVI" | b"UPDA" => matches!(&rest, b"TE s" | b"TE t"),
+        b"CANC" => matches!(&rest, b"EL s" | b"EL t"),
+        b"NOTI" => matches!(&rest, b"FY s" | b"FY t"),
+        b"OPTI" => matches!(&rest, b"ONS ") && start.b >> 56 != b'*' as u64,
+        b"REGI" => matches!(&rest, b"STER"),
+        b"SUBS" => matches!(&rest, b"CRIB"),
+        b"PUBL" => matches!(&rest, b"ISH "),
+        b"MESS" => matches!(&rest, b"AGE "),
+        b"INFO" => matches!(&rest, b" sip" | b" tel"),
+        b"REFE" => matches!(&rest, b"R si" | b"R te"),
+        b"PRAC" => matches!(&rest, b"K si" | b"K te"),
+        _ => false,
+    }
 }
 
 /// A priority of up to 191 between angle brackets (RFC 5424, section 6.2.1; RFC 3164, section 4.1).
@@ -749,7 +740,7 @@ const fn encoded(start: Start) -> Reading {
     }
     match start.first() {
         0x30 => {
-            let snmp = snmp(start);
+            let snmp = snmp(start, head);
             if is_known(snmp) { snmp } else { plain(is_cldap(start.word(head)), Protocol::Ldap) }
         }
         0x6a..=0x6f | 0x74..=0x76 | 0x7e => kerberos(start, head),
@@ -760,47 +751,47 @@ const fn encoded(start: Start) -> Reading {
 /// How long tag and length are, if the value is as long as what `len` leaves for it; else 0.
 #[inline(always)]
 const fn ber(word: u64, len: u32) -> u32 {
-    let short = (word >> 48) as u8 as u32;
-    let (head, length) = match short {
-        0..=0x7f => (2, short),
-        0x81 => (3, (word >> 40) as u8 as u32),
-        0x82 => (4, (word >> 32) as u16 as u32),
-        0x83 => (5, (word >> 24) as u32 & 0xff_ffff),
-        0x84 => (6, (word >> 16) as u32),
-        _ => return 0,
+    let (head, short) = (ber_head(word), (word >> 48) as u8 as u32);
+    let length = match head {
+        2 => short,
+        3 => (word >> 40) as u8 as u32,
+        4 => (word >> 32) as u16 as u32,
+        _ => (word >> 16) as u32,
     };
-    if len >= head && length == len - head { head } else { 0 }
+    let is_length = short < 0x80 || matches!(short, 0x81 | 0x82 | 0x84);
+    if is_length && length.saturating_add(head) == len { head } else { 0 }
+}
+
+/// How long tag and length are.
+#[inline(always)]
+const fn ber_head(word: u64) -> u32 {
+    let short = (word >> 48) as u8 as u32;
+    if short < 0x80 { 2 } else { 2 + (short & 7) }
 }
 
 /// A version and a community (RFC 3416), or the header of version 3, whose flags say whether the
 /// rest is encrypted (RFC 3412, section 6).
 #[inline(always)]
-const fn snmp(start: Start) -> Reading {
-    let head = ber(start.a, start.len);
-    if start.first() != 0x30 || head == 0 {
-        return UNKNOWN;
-    }
+const fn snmp(start: Start, head: u32) -> Reading {
     match start.word(head) >> 32 {
         0x0201_0004 | 0x0201_0104 => (Protocol::Snmp, Stage::Plaintext),
-        0x0201_0330 => {
-            let is_private = snmp_flags(start, head) & 2 != 0;
-            (Protocol::Snmp, if is_private { Stage::Partial } else { Stage::MayUpgrade })
-        }
+        0x0201_0330 if is_private_snmp(start) => (Protocol::Snmp, Stage::Partial),
+        0x0201_0330 => (Protocol::Snmp, Stage::MayUpgrade),
         _ => UNKNOWN,
     }
 }
 
-/// `msgFlags` is behind two integers of up to five bytes, `msgID` and `msgMaxSize`.
+/// Whether a message of version 3 is encrypted. `msgFlags` is behind `msgID` and `msgMaxSize`, two
+/// integers of up to five bytes.
 #[inline(always)]
-const fn snmp_flags(start: Start, head: u32) -> u8 {
-    let id_at = head + 5;
+const fn is_private_snmp(start: Start) -> bool {
+    let id_at = ber_head(start.a) + 5;
     let size_at = id_at + 2 + ((start.word(id_at) >> 48) as u32 & 7);
-    let flags_at = size_at + 2 + ((start.word(size_at) >> 48) as u32 & 7);
-    if flags_at > 29 {
-        return 0;
-    }
-    let flags = start.word(flags_at);
-    if flags >> 48 == 0x0401 { (flags >> 40) as u8 } else { 0 }
+    let size = start.word(size_at);
+    // The size has up to four bytes, so that the flags are in the same word or one byte behind it.
+    let flags_at = size_at + 2 + ((size >> 48) as u32 & 7);
+    let flags = start.word(if flags_at > 24 { 24 } else { flags_at });
+    flags >> 48 == 0x0401 && flags & 0x0200_0000_0000 != 0
 }
 
 /// A message id, and an operation that LDAP has without a connection: search and what answers it
@@ -817,19 +808,15 @@ const fn is_cldap(message: u64) -> bool {
     matches!(operation as u8, 0x63 | 0x64 | 0x65 | 0x50)
 }
 
-/// A sequence as long as the application tag around it, that begins with version 5 (RFC 4120,
-/// section 5).
+/// A sequence in the application tag, that begins with version 5 (RFC 4120, section 5).
 #[inline(always)]
 const fn kerberos(start: Start, head: u32) -> Reading {
     let inner = start.word(head);
-    let inner_head = ber(inner, start.len - head);
-    if inner >> 56 != 0x30 || inner_head == 0 {
-        return UNKNOWN;
-    }
-    let field = start.word(head + inner_head);
-    let is_version = matches!(field >> 24, 0xa0_0302_0105 | 0xa1_0302_0105);
-    let is_error = start.first() == 0x7e && field >> 61 == 5;
-    if is_version || is_error { (Protocol::Kerberos, Stage::Partial) } else { UNKNOWN }
+    let field = (inner << ((ber_head(inner) & 7) * 8)) >> 32;
+    let is_version = field & 0xfeff_ffff == 0xa003_0201;
+    let is_error = start.first() == 0x7e && field >> 29 == 5;
+    let is_message = inner >> 56 == 0x30 && (is_version || is_error);
+    if is_message { (Protocol::Kerberos, Stage::Partial) } else { UNKNOWN }
 }
 
 /// A call of RPC version 2, or an accepted or denied reply (RFC 5531, section 9). GSS may seal its
