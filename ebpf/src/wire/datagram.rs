@@ -167,6 +167,12 @@ pub const fn later(
     follow(reading, Start::new(bytes, len), false)
 }
 
+/// Whether no further datagram can change this reading.
+#[inline(always)]
+pub const fn is_settled(reading: (Protocol, Stage)) -> bool {
+    matches!(reading.1, Stage::Plaintext | Stage::Encrypted | Stage::Partial)
+}
+
 /// The class of a conversation over UDP from the start of its first datagram, of `len` bytes.
 #[inline(always)]
 pub const fn datagram(bytes: &[u8; DATAGRAM_LEN], len: u32) -> Class {
@@ -201,33 +207,36 @@ const fn plain(holds: bool, protocol: Protocol) -> Reading {
 
 #[inline(always)]
 const fn follow(reading: Reading, start: Start, is_answer: bool) -> Reading {
+    if is_settled(reading) {
+        return reading;
+    }
     let (protocol, stage) = reading;
     match protocol {
         Protocol::Quic => (protocol, stepped(stage, quic_step(start, stage, is_answer))),
-        Protocol::Dtls => (protocol, stepped(stage, dtls_step(start))),
+        Protocol::Dtls | Protocol::Stun | Protocol::Rtp => shared(reading, start),
         Protocol::Wireguard => (protocol, stepped(stage, wireguard_step(start, is_answer))),
-        Protocol::Ike => (protocol, stepped(stage, ike_step(start))),
-        Protocol::EspInUdp => (protocol, stepped(stage, nat_step(start))),
-        Protocol::Openvpn => openvpn_follow(stage, start, is_answer),
-        // They share a path with DTLS (RFC 7983); that STUN opened one is certain, while a header
-        // of RTP is not much.
-        Protocol::Stun | Protocol::Rtp => {
-            let dtls = dtls(start);
-            let is_stun = matches!(protocol, Protocol::Rtp) && is_stun(start);
-            match dtls.0 {
-                Protocol::Dtls => dtls,
-                _ if is_stun => (Protocol::Stun, Stage::MayUpgrade),
-                _ => reading,
-            }
+        Protocol::Ike | Protocol::EspInUdp => {
+            let is_nat = matches!(protocol, Protocol::EspInUdp);
+            let is_marked = is_nat && start.top() == 0;
+            let ike = ike_step(if is_marked { start.behind_marker() } else { start });
+            let step = if is_nat && !is_marked { esp_step(start) } else { ike };
+            (protocol, stepped(stage, step))
         }
-        Protocol::Snmp if is_known(snmp(start)) => match (stage, snmp(start).1) {
-            (_, Stage::Partial) => (protocol, Stage::Partial),
-            _ => reading,
-        },
-        Protocol::Sunrpc | Protocol::Nfs => match sun_rpc(start).1 {
-            Stage::Partial => (protocol, Stage::Partial),
-            _ => reading,
-        },
+        Protocol::Openvpn => openvpn_follow(stage, start, is_answer),
+        Protocol::Snmp if is_private_snmp(start) => (protocol, Stage::Partial),
+        _ => reading,
+    }
+}
+
+/// What shares a path with DTLS (RFC 7983). That STUN opened the path is certain, while a header of
+/// RTP is not much.
+#[inline(always)]
+const fn shared(reading: Reading, start: Start) -> Reading {
+    let dtls = dtls(start);
+    match reading.0 {
+        Protocol::Dtls => (Protocol::Dtls, stepped(reading.1, dtls_step(start))),
+        _ if is_known(dtls) => dtls,
+        Protocol::Rtp if is_stun(start) => (Protocol::Stun, Stage::MayUpgrade),
         _ => reading,
     }
 }
@@ -263,21 +272,15 @@ const fn sealed(start: Start, ports: (u16, u16)) -> Reading {
         Step::Protected => return (Protocol::Wireguard, Stage::Unknown),
         Step::None => (),
     }
-    match ike_step(start) {
-        Step::Offer => return (Protocol::Ike, Stage::Offered),
-        Step::Answer => return (Protocol::Ike, Stage::Handshake),
-        Step::Protected => return (Protocol::Ike, Stage::Encrypted),
-        Step::None => (),
-    }
     // Four zeros in front of IKE tell it from ESP, and mDNS starts with four zeros, too (RFC 3948,
     // section 2).
-    if has_port(ports, 4500) && start.top() == 0 {
-        return match ike_step(start.behind_marker()) {
-            Step::Offer => (Protocol::EspInUdp, Stage::Offered),
-            Step::Answer => (Protocol::EspInUdp, Stage::Handshake),
-            Step::Protected => (Protocol::EspInUdp, Stage::Encrypted),
-            Step::None => UNKNOWN,
-        };
+    let is_marked = has_port(ports, 4500) && start.top() == 0;
+    let protocol = if is_marked { Protocol::EspInUdp } else { Protocol::Ike };
+    match ike_step(if is_marked { start.behind_marker() } else { start }) {
+        Step::Offer => return (protocol, Stage::Offered),
+        Step::Answer => return (protocol, Stage::Handshake),
+        Step::Protected => return (protocol, Stage::Encrypted),
+        Step::None => (),
     }
     openvpn(start, ports)
 }
@@ -361,7 +364,8 @@ const fn quic(start: Start) -> Reading {
     // Only a client that wants to be told other versions sends such a one (RFC 9000, section 15).
     let is_reserved = version & 0x0f0f_0f0f == 0x0a0a_0a0a && start.len >= QUIC_MIN_LEN;
     let is_known = is_quic_version(version) && start.len >= 128;
-    if !is_long || !(is_known || is_reserved) || !has_quic_ids(start) {
+    let id_length = (start.a >> 16) as u8;
+    if !is_long || !(is_known || is_reserved) || id_length > QUIC_ID_MAX {
         return UNKNOWN;
     }
     match quic_kind(start) {
@@ -386,18 +390,7 @@ const fn quic_version(start: Start) -> u32 {
 #[inline(always)]
 const fn is_quic_version(version: u32) -> bool {
     matches!(version, 1 | QUIC_V2 | 0x709a_50c4 | 0x5130_3530 | 0x5430_3530 | 0x5430_3531)
-        || matches!(version >> 8, 0xff_0000 | 0xfa_ceb0)
-}
-
-/// Whether both connection ids are no longer than they may be.
-#[inline(always)]
-const fn has_quic_ids(start: Start) -> bool {
-    let to = (start.a >> 16) as u8;
-    if to > QUIC_ID_MAX {
-        return false;
-    }
-    let from = (start.word(to as u32 + 6) >> 56) as u8;
-    to > 18 || from <= QUIC_ID_MAX
+        || matches!(version >> 8, 0xff_0000 | 0xff_0200 | 0xfa_ceb0)
 }
 
 /// The type of a packet with a long header, numbered as in version 1. Version 2 has others (RFC
@@ -470,12 +463,6 @@ const fn ike_step(start: Start) -> Step {
     }
 }
 
-/// IKE behind four zeros, or ESP.
-#[inline(always)]
-const fn nat_step(start: Start) -> Step {
-    if start.top() == 0 { ike_step(start.behind_marker()) } else { esp_step(start) }
-}
-
 /// ESP has an SPI of 256 or more, a sequence number and ciphertext in words (RFC 4303, section 2).
 #[inline(always)]
 const fn esp_step(start: Start) -> Step {
@@ -486,18 +473,20 @@ const fn esp_step(start: Start) -> Step {
 
 /// A client's reset: 14 bytes of it, and what its authentication adds. Behind the session's id is
 /// an empty list of what it acknowledges, and the id of the packet, 0; or, if that is protected, a
-/// digest in front of it or a packet's id and the time.
+/// digest in front of it or the packet's id, 1, and the time.
 #[inline(always)]
 const fn openvpn(start: Start, ports: (u16, u16)) -> Reading {
-    let is_timed = is_recent((start.word(13) >> 32) as u32);
+    let is_counted = start.word(11) >> 48 == 1 && is_recent((start.word(13) >> 32) as u32);
     let is_reset = match (start.first(), start.len) {
         (0x38, 14) => start.b & 0x00ff_ffff_ffff_0000 == 0,
         // tls-auth with SHA-1: what follows the digest is packet 1.
         (0x38, 42) => start.d & 0x00ff_ffff == 0,
-        // tls-crypt; or tls-auth with SHA-256 or SHA-512, whose digest hides the rest.
-        (0x38, 54 | 86) => is_timed || has_port(ports, 1194),
-        // tls-crypt-v2 has the client's wrapped key behind it.
-        (0x50, 344..) => is_timed,
+        // tls-crypt; or tls-auth with SHA-256, whose digest hides the rest.
+        (0x38, 54) => is_counted || has_port(ports, 1194),
+        // tls-auth with SHA-512.
+        (0x38, 86) => has_port(ports, 1194),
+        // tls-crypt-v2 has the client's wrapped key behind it, and flags in front of the 1.
+        (0x50, 344..) => is_counted,
         _ => false,
     };
     if is_reset { (Protocol::Openvpn, Stage::Offered) } else { UNKNOWN }
@@ -599,7 +588,7 @@ const fn is_dns(start: Start) -> bool {
 /// Protocols in the clear with a magic number, or with a length or several fields that agree.
 #[inline(always)]
 const fn clear(start: Start, ports: (u16, u16)) -> Reading {
-    if is_stun(start) || is_classic_stun(start, ports) {
+    if is_stun(start) || is_classic_stun(start) {
         return (Protocol::Stun, Stage::MayUpgrade);
     }
     if is_ntp(start, ports) {
@@ -633,12 +622,9 @@ const fn is_stun_length(start: Start) -> bool {
 
 /// The one before it has no cookie (RFC 3489, section 11.1).
 #[inline(always)]
-const fn is_classic_stun(start: Start, ports: (u16, u16)) -> bool {
+const fn is_classic_stun(start: Start) -> bool {
     let is_message = matches!(start.a >> 48, 0x0001 | 0x0101 | 0x0111 | 0x0002 | 0x0102 | 0x0112);
-    let (kind, length) = ((start.c >> 16) as u16, start.c as u16 as u32);
-    let fits = length & 3 == 0 && length + 4 <= start.second();
-    let has_attribute = kind != 0 && (kind <= 0x20 || kind >> 8 == 0x80) && fits;
-    is_message && is_stun_length(start) && (has_attribute || has_port(ports, 3478))
+    is_message && is_stun_length(start)
 }
 
 /// Version, mode, stratum, poll interval and precision are small, and the delays to the root are
@@ -661,19 +647,18 @@ const fn is_ntp(start: Start, ports: (u16, u16)) -> bool {
 /// Protocols that begin with words.
 #[inline(always)]
 const fn text(start: Start) -> Reading {
-    let a = start.a;
-    let is_ssdp = is(a, b"M-SEARCH") || is(a, b"NOTIFY *") || is(a, b"HTTP/1.1");
-    if is_ssdp {
-        return (Protocol::Ssdp, Stage::Plaintext);
-    }
-    let word = a >> 32;
-    let is_dht = (is(a & !0xff_ffff, b"d1:ad\0\0\0") || is(a & !0xff_ffff, b"d1:rd\0\0\0"))
-        || is(a & !0xffff, b"d1:eli\0\0")
-        || is(a & !0xffff, b"d2:ip6\0\0")
-        || is(a & !0xffff, b"d2:ip1\0\0")
-        || word == 0x6431_3a71;
-    if is_dht {
-        return (Protocol::BittorrentDht, Stage::Plaintext);
+    let (a, b) = (start.a, start.b);
+    let rest = a as u32;
+    match &start.top().to_be_bytes() {
+        b"M-SE" if rest == four(b"ARCH") => return (Protocol::Ssdp, Stage::Plaintext),
+        b"HTTP" if rest == four(b"/1.1") => return (Protocol::Ssdp, Stage::Plaintext),
+        b"NOTI" if rest == four(b"FY *") => return (Protocol::Ssdp, Stage::Plaintext),
+        // Dictionaries in the order of their keys (BEP 5).
+        b"d1:a" | b"d1:r" | b"d1:e" | b"d1:q" | b"d2:i" => {
+            return (Protocol::BittorrentDht, Stage::Plaintext);
+        }
+        b"{\"ho" if rest == four(b"st_i") => return (Protocol::DbLspDisc, Stage::Plaintext),
+        _ => (),
     }
     if is_sip(start) {
         return (Protocol::Sip, Stage::Plaintext);
@@ -681,25 +666,16 @@ const fn text(start: Start) -> Reading {
     if is_syslog(start) {
         return (Protocol::Syslog, Stage::Plaintext);
     }
-    if is(a, b"{\"host_i") || is(a, b"{\"versio") && is(start.b & !0xffff_ffff, b"n\": [\0\0\0") {
-        return (Protocol::DbLspDisc, Stage::Plaintext);
-    }
     // Text behind memcached's frame: a request's id, and this is datagram 0 of 1.
     let is_frame = a & 0xffff_ffff_ffff == 0x0000_0001_0000 && start.len > 12;
-    let command = start.b >> 32;
-    let is_command = command == 0x6765_7420
-        || command == 0x6765_7473
-        || command == 0x7365_7420
-        || command == 0x7374_6174
-        || command == 0x5641_4c55
-        || command == 0x5354_4154
-        || command == 0x454e_440d;
+    let command = ((b >> 32) as u32).to_be_bytes();
+    let is_command = matches!(&command, b"get " | b"gets" | b"stat" | b"VALU" | b"STAT" | b"END\r");
     plain(is_frame && is_command, Protocol::Memcached)
 }
 
 #[inline(always)]
-const fn is(word: u64, text: &[u8; 8]) -> bool {
-    word == u64::from_be_bytes(*text)
+const fn four(text: &[u8; 4]) -> u32 {
+    u32::from_be_bytes(*text)
 }
 
 #[inline(always)]
@@ -712,38 +688,27 @@ const fn is_printable(byte: u8) -> bool {
     byte >= 0x20 && byte < 0x7f
 }
 
-/// A status line, or a method before a SIP or TEL URI (RFC 3261, sections 7.1 and 7.2).
+/// A status line, or a method before a SIP or TEL URI (RFC 3261, sections 7.1 and 7.2), as far as
+/// eight bytes show it.
 #[inline(always)]
 const fn is_sip(start: Start) -> bool {
-    let a = start.a;
-    if is(a, b"SIP/2.0 ") {
-        return true;
+    let rest = (start.a as u32).to_be_bytes();
+    match &start.top().to_be_bytes() {
+        b"SIP/" => matches!(&rest, b"2.0 "),
+        b"ACK " | b"BYE " => matches!(&rest, b"sip:" | b"sips" | b"tel:"),
+        b"INVI" | b"UPDA" => matches!(&rest, b"TE s" | b"TE t"),
+        b"CANC" => matches!(&rest, b"EL s" | b"EL t"),
+        b"NOTI" => matches!(&rest, b"FY s" | b"FY t"),
+        b"OPTI" => matches!(&rest, b"ONS ") && start.b >> 56 != b'*' as u64,
+        b"REGI" => matches!(&rest, b"STER"),
+        b"SUBS" => matches!(&rest, b"CRIB"),
+        b"PUBL" => matches!(&rest, b"ISH "),
+        b"MESS" => matches!(&rest, b"AGE "),
+        b"INFO" => matches!(&rest, b" sip" | b" tel"),
+        b"REFE" => matches!(&rest, b"R si" | b"R te"),
+        b"PRAC" => matches!(&rest, b"K si" | b"K te"),
+        _ => false,
     }
-    // How long the method is with its space.
-    let at = if is(a & !0xffff_ffff, b"ACK \0\0\0\0") || is(a & !0xffff_ffff, b"BYE \0\0\0\0") {
-        4
-    } else if is(a & !0xff_ffff, b"INFO \0\0\0") {
-        5
-    } else if is(a & !0xffff, b"REFER \0\0") || is(a & !0xffff, b"PRACK \0\0") {
-        6
-    } else if is(a & !0xff, b"INVITE \0")
-        || is(a & !0xff, b"CANCEL \0")
-        || is(a & !0xff, b"UPDATE \0")
-        || is(a & !0xff, b"NOTIFY \0")
-    {
-        7
-    } else if is(a, b"OPTIONS ") || is(a, b"PUBLISH ") || is(a, b"MESSAGE ") {
-        8
-    } else if is(a, b"REGISTER") {
-        9
-    } else if is(a, b"SUBSCRIB") {
-        10
-    } else {
-        return false;
-    };
-    let uri = start.word(at);
-    let (four, five) = (uri >> 32, uri >> 24);
-    four == 0x7369_703a || five == 0x73_6970_733a || four == 0x7465_6c3a
 }
 
 /// A priority of up to 191 between angle brackets (RFC 5424, section 6.2.1; RFC 3164, section 4.1).
@@ -775,7 +740,7 @@ const fn encoded(start: Start) -> Reading {
     }
     match start.first() {
         0x30 => {
-            let snmp = snmp(start);
+            let snmp = snmp(start, head);
             if is_known(snmp) { snmp } else { plain(is_cldap(start.word(head)), Protocol::Ldap) }
         }
         0x6a..=0x6f | 0x74..=0x76 | 0x7e => kerberos(start, head),
@@ -786,47 +751,47 @@ const fn encoded(start: Start) -> Reading {
 /// How long tag and length are, if the value is as long as what `len` leaves for it; else 0.
 #[inline(always)]
 const fn ber(word: u64, len: u32) -> u32 {
-    let short = (word >> 48) as u8 as u32;
-    let (head, length) = match short {
-        0..=0x7f => (2, short),
-        0x81 => (3, (word >> 40) as u8 as u32),
-        0x82 => (4, (word >> 32) as u16 as u32),
-        0x83 => (5, (word >> 24) as u32 & 0xff_ffff),
-        0x84 => (6, (word >> 16) as u32),
-        _ => return 0,
+    let (head, short) = (ber_head(word), (word >> 48) as u8 as u32);
+    let length = match head {
+        2 => short,
+        3 => (word >> 40) as u8 as u32,
+        4 => (word >> 32) as u16 as u32,
+        _ => (word >> 16) as u32,
     };
-    if len >= head && length == len - head { head } else { 0 }
+    let is_length = short < 0x80 || matches!(short, 0x81 | 0x82 | 0x84);
+    if is_length && length.saturating_add(head) == len { head } else { 0 }
+}
+
+/// How long tag and length are.
+#[inline(always)]
+const fn ber_head(word: u64) -> u32 {
+    let short = (word >> 48) as u8 as u32;
+    if short < 0x80 { 2 } else { 2 + (short & 7) }
 }
 
 /// A version and a community (RFC 3416), or the header of version 3, whose flags say whether the
 /// rest is encrypted (RFC 3412, section 6).
 #[inline(always)]
-const fn snmp(start: Start) -> Reading {
-    let head = ber(start.a, start.len);
-    if start.first() != 0x30 || head == 0 {
-        return UNKNOWN;
-    }
+const fn snmp(start: Start, head: u32) -> Reading {
     match start.word(head) >> 32 {
         0x0201_0004 | 0x0201_0104 => (Protocol::Snmp, Stage::Plaintext),
-        0x0201_0330 => {
-            let is_private = snmp_flags(start, head) & 2 != 0;
-            (Protocol::Snmp, if is_private { Stage::Partial } else { Stage::MayUpgrade })
-        }
+        0x0201_0330 if is_private_snmp(start) => (Protocol::Snmp, Stage::Partial),
+        0x0201_0330 => (Protocol::Snmp, Stage::MayUpgrade),
         _ => UNKNOWN,
     }
 }
 
-/// `msgFlags` is behind two integers of up to five bytes, `msgID` and `msgMaxSize`.
+/// Whether a message of version 3 is encrypted. `msgFlags` is behind `msgID` and `msgMaxSize`, two
+/// integers of up to five bytes.
 #[inline(always)]
-const fn snmp_flags(start: Start, head: u32) -> u8 {
-    let id_at = head + 5;
+const fn is_private_snmp(start: Start) -> bool {
+    let id_at = ber_head(start.a) + 5;
     let size_at = id_at + 2 + ((start.word(id_at) >> 48) as u32 & 7);
-    let flags_at = size_at + 2 + ((start.word(size_at) >> 48) as u32 & 7);
-    if flags_at > 29 {
-        return 0;
-    }
-    let flags = start.word(flags_at);
-    if flags >> 48 == 0x0401 { (flags >> 40) as u8 } else { 0 }
+    let size = start.word(size_at);
+    // The size has up to four bytes, so that the flags are in the same word or one byte behind it.
+    let flags_at = size_at + 2 + ((size >> 48) as u32 & 7);
+    let flags = start.word(if flags_at > 24 { 24 } else { flags_at });
+    flags >> 48 == 0x0401 && flags & 0x0200_0000_0000 != 0
 }
 
 /// A message id, and an operation that LDAP has without a connection: search and what answers it
@@ -843,19 +808,15 @@ const fn is_cldap(message: u64) -> bool {
     matches!(operation as u8, 0x63 | 0x64 | 0x65 | 0x50)
 }
 
-/// A sequence as long as the application tag around it, that begins with version 5 (RFC 4120,
-/// section 5).
+/// A sequence in the application tag, that begins with version 5 (RFC 4120, section 5).
 #[inline(always)]
 const fn kerberos(start: Start, head: u32) -> Reading {
     let inner = start.word(head);
-    let inner_head = ber(inner, start.len - head);
-    if inner >> 56 != 0x30 || inner_head == 0 {
-        return UNKNOWN;
-    }
-    let field = start.word(head + inner_head);
-    let is_version = matches!(field >> 24, 0xa0_0302_0105 | 0xa1_0302_0105);
-    let is_error = start.first() == 0x7e && field >> 61 == 5;
-    if is_version || is_error { (Protocol::Kerberos, Stage::Partial) } else { UNKNOWN }
+    let field = (inner << ((ber_head(inner) & 7) * 8)) >> 32;
+    let is_version = field & 0xfeff_ffff == 0xa003_0201;
+    let is_error = start.first() == 0x7e && field >> 29 == 5;
+    let is_message = inner >> 56 == 0x30 && (is_version || is_error);
+    if is_message { (Protocol::Kerberos, Stage::Partial) } else { UNKNOWN }
 }
 
 /// A call of RPC version 2, or an accepted or denied reply (RFC 5531, section 9). GSS may seal its
@@ -918,6 +879,12 @@ const fn measured(start: Start) -> Reading {
             (Protocol::Gtp, Stage::Plaintext)
         }
         0x30..=0x37 if second != 0 && length + 8 == start.len => (Protocol::Gtp, Stage::Plaintext),
+        // EtherNet/IP: a command and what follows 24 bytes, both little-endian.
+        4 | 0x63..=0x66 | 0x6f | 0x70
+            if second == 0 && (length as u16).swap_bytes() as u32 + 24 == start.len =>
+        {
+            (Protocol::Enip, Stage::Plaintext)
+        }
         1..=5 | 11..=13 | 40..=45 if length == start.len && is_radius(start) => {
             (Protocol::Radius, Stage::Plaintext)
         }
@@ -962,13 +929,12 @@ const fn parts(start: Start) -> Reading {
     tftp(start)
 }
 
-/// Opcodes 1 to 6 and what is behind them (RFC 1350, section 5; RFC 2347).
+/// What follows a request, which has its own rule, since the mode that proves it is too far behind
+/// (RFC 1350, section 5; RFC 2347).
 #[inline(always)]
 const fn tftp(start: Start) -> Reading {
-    let (number, third) = (start.second(), (start.a >> 40) as u8);
+    let number = start.second();
     let holds = match start.a >> 48 {
-        // A file's name and, as far as it is looked at, the mode.
-        1 | 2 => start.len >= 9 && (is_printable(third) || third == 0) && has_mode(start),
         3 => number == 1 && start.len == 516,
         4 => number <= 1 && start.len == 4,
         5 => number <= 8 && start.len > 5 && is_printable((start.a >> 24) as u8),
@@ -976,32 +942,6 @@ const fn tftp(start: Start) -> Reading {
         _ => false,
     };
     plain(holds, Protocol::Tftp)
-}
-
-/// `octet` or `netascii` anywhere in the window, of which one letter after a zero stands for it.
-#[inline(always)]
-const fn has_mode(start: Start) -> bool {
-    let (a, b, c, d) = (start.a, start.b, start.c, start.d);
-    has_mode_in(a, b) || has_mode_in(b, c) || has_mode_in(c, d) || has_mode_in(d, 0)
-}
-
-/// Whether a zero and the start of a mode begin within `high`, with what follows in `low`.
-#[inline(always)]
-const fn has_mode_in(high: u64, low: u64) -> bool {
-    is_mode(high)
-        || is_mode(high << 8 | low >> 56)
-        || is_mode(high << 16 | low >> 48)
-        || is_mode(high << 24 | low >> 40)
-        || is_mode(high << 32 | low >> 32)
-        || is_mode(high << 40 | low >> 24)
-        || is_mode(high << 48 | low >> 16)
-        || is_mode(high << 56 | low >> 8)
-}
-
-#[inline(always)]
-const fn is_mode(word: u64) -> bool {
-    let lower = word >> 32 | 0x0020_2020;
-    lower == 0x006f_6374 || lower == 0x006e_6574
 }
 
 /// The start of an option's name (RFC 2348, RFC 2349, RFC 7440).
@@ -1074,7 +1014,9 @@ const fn coap(start: Start, ports: (u16, u16)) -> Reading {
     let has_path = option >> 4 == 0xb && option & 0xf != 0 && is_printable(next);
     let is_ping = code == 0 && token == 0 && start.len == 4;
     let is_response = matches!(code >> 5, 2 | 4 | 5);
-    let is_usual = is_port && (is_request && has_option || is_ping || is_response);
+    // Drafts had the options' count for the token's length, and no token.
+    let is_draft = token != 0 && matches!((start.a >> 24) as u8 >> 4, 1..=9);
+    let is_usual = is_port && (is_request && (has_option || is_draft) || is_ping || is_response);
     let is_path = is_request && has_path && start.len > 5 + token;
     plain(is_usual || is_path, Protocol::Coap)
 }
