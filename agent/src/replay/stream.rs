@@ -116,19 +116,27 @@ impl Stream {
     }
 }
 
-/// What was spoken. Where only the ports tell which end is the client, the other way round is tried,
-/// too, and counts if it alone is known.
-fn judged(tcp: tcp::Oriented) -> (tcp::Oriented, Assessment) {
+/// What was spoken. Where that is not known, what was taken for granted is doubted: that nothing
+/// stands before what was captured of one direction, and that the ports tell who is the client.
+fn judged(mut tcp: tcp::Oriented) -> (tcp::Oriented, Assessment) {
     let found = assess::assess(&tcp.conversation());
-    if !tcp.is_guessed || found.stage != Stage::Unknown {
+    if found.stage != Stage::Unknown {
         return (tcp, found);
     }
-    let mirrored = tcp.mirrored();
-    let other = assess::assess(&mirrored.conversation());
-    match other.stage {
-        Stage::Unknown => (mirrored.mirrored(), found),
-        _ => (mirrored, other),
+    if tcp.is_whole && tcp.is_one_sided {
+        tcp.is_whole = false;
+        let late = assess::assess(&tcp.conversation());
+        return (tcp, late);
     }
+    if tcp.is_guessed {
+        let mirrored = tcp.mirrored();
+        let other = assess::assess(&mirrored.conversation());
+        return match other.stage {
+            Stage::Unknown => (mirrored.mirrored(), found),
+            _ => (mirrored, other),
+        };
+    }
+    (tcp, found)
 }
 
 // === impl Carrier ===

@@ -59,6 +59,8 @@ struct Way {
     /// What came before its turn, by its place.
     waiting: BTreeMap<u64, Piece>,
     waiting_bytes: usize,
+    /// How far the other end acknowledged it, as a number of bytes from `base`.
+    acknowledged: u32,
     /// Zeros at `next` that may be padding which was taken for payload.
     zeros: usize,
     is_finished: bool,
@@ -83,6 +85,8 @@ pub(super) struct Oriented {
     pub(super) received: u64,
     /// Whether its start was seen.
     pub(super) is_whole: bool,
+    /// Whether one direction was acknowledged and not captured.
+    pub(super) is_one_sided: bool,
     /// Whether the ends were told apart by their ports.
     pub(super) is_guessed: bool,
     pub(super) close: Option<Close>,
@@ -149,6 +153,9 @@ impl Connection {
             self.open(from, segment);
             sequence = sequence.wrapping_add(1);
         }
+        if segment.ack {
+            self.ways[1 - from].acknowledge(segment.acknowledgment);
+        }
         let way = &mut self.ways[from];
         way.is_finished |= segment.fin;
         if segment.length > 0 && !segment.rst {
@@ -179,6 +186,7 @@ impl Connection {
             way.resume(&mut turns);
             is_whole &= way.is_start || way.base.is_none() || way.initial.is_none() && way.next > 0;
         }
+        let is_one_sided = self.ways.iter().any(Way::is_missing);
         let client = self.client.unwrap_or_else(|| guess(self.ends));
         let close = self.close();
         let Self { ends, ways, turns, client: known, .. } = self;
@@ -197,6 +205,7 @@ impl Connection {
             client_bytes: sender.kept,
             server_bytes: receiver.kept,
             is_whole,
+            is_one_sided,
             is_guessed: known.is_none(),
             close,
         }
@@ -222,6 +231,21 @@ impl Way {
         if self.base.is_none() {
             (self.base, self.is_start) = (Some(base), true);
         }
+    }
+
+    fn acknowledge(&mut self, acknowledgment: u32) {
+        if let Some(base) = self.base {
+            let bytes = acknowledgment.wrapping_sub(base);
+            // What is behind the base is an old segment's.
+            if bytes.cast_signed() > 0 {
+                self.acknowledged = self.acknowledged.max(bytes);
+            }
+        }
+    }
+
+    /// Whether nothing of it was captured, and yet there was something. A FIN counts as a byte.
+    fn is_missing(&self) -> bool {
+        self.end == 0 && self.acknowledged > 1
     }
 
     fn take(

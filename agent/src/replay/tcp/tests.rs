@@ -138,6 +138,21 @@ fn a_captured_answer_alone_says_who_opened() {
 }
 
 #[test]
+fn what_was_acknowledged_was_sent() {
+    let check = |acknowledgment, expect| {
+        let mut script = Script::opened();
+        script.take(SERVER, Segment { ack: true, acknowledgment, ..segment(5001, b"ok") });
+        assert_eq!(script.0.finish().is_one_sided, expect, "{acknowledgment}");
+    };
+    check(1001, false);
+    check(1002, false);
+    check(1003, true);
+    check(900, false);
+    let script = Script::opened().send(CLIENT, &[(1001, b"ab")]);
+    assert!(!script.0.finish().is_one_sided);
+}
+
+#[test]
 fn numbers_wrap() {
     let mut script = Script::late();
     script.take(CLIENT, Segment { syn: true, ..segment(u32::MAX - 2, b"") });
