@@ -201,6 +201,7 @@ impl Talk {
         } else if from_client == TLS {
             match client.said & LATE {
                 0 => TLS,
+                _ if from_server == UNKNOWN => TLS,
                 _ => from_server,
             }
         } else if client.said & SURE != 0 {
@@ -277,16 +278,18 @@ impl Talk {
 impl Voice {
     #[inline(always)]
     const fn hear(&mut self, head: Head, other: &Self) {
+        const TLS: u8 = Protocol::Tls as u8;
         self.note(head, other);
+        let is_own = self.protocol == head.protocol as u8;
         self.said |= match head.tell {
             Tell::Missed => MISSED,
             Tell::Proxy => MISSED,
             Tell::Ask | Tell::GoAhead => HEARD | AGREED,
             Tell::Commit | Tell::Refusal => HEARD | DECLINED,
-            Tell::Hello => HEARD | HELLO,
+            Tell::Hello if is_own || head.protocol as u8 == TLS => HEARD | HELLO,
             // What looks protected is so only behind a hello of the same side.
             Tell::Sealed if self.said & (HELLO | MISSED) != 0 => HEARD | SEALED,
-            Tell::Sealed if head.protocol as u8 != Protocol::Tls as u8 => HEARD | SEALED,
+            Tell::Sealed if is_own && self.protocol != TLS => HEARD | SEALED,
             _ => HEARD,
         };
         self.last = head.tell as u8;
@@ -309,6 +312,10 @@ impl Voice {
             }
         }
         if protocol == UNKNOWN || protocol == TLS && self.said & HEARD != 0 {
+            return;
+        }
+        if self.protocol != UNKNOWN && self.protocol == other.protocol {
+            // What both agree on stays, whatever is carried inside it.
             return;
         }
         let is_sure = !matches!(head.tell, Tell::Weak);

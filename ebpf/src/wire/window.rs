@@ -123,7 +123,7 @@ impl Window {
 
     /// The value of a BER element that starts here, and the window from its contents on (X.690,
     /// sections 8.1.3 to 8.1.5). A length in more than four bytes is none.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) const fn ber(self) -> Option<(u32, Self)> {
         Some(match self.byte(1) {
             length @ 0..=0x7f => (length as u32, self.skip(2)),
