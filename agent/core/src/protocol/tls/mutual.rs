@@ -19,7 +19,7 @@
 //! | 183 or more, a CertificateVerify, Finished | mutual |
 //! | 183 and a CertificateVerify or more, Finished | mutual |
 //! | 183 or more, a CertificateVerify + Finished in one | mutual |
-//! | all of these in one, and a later record that is no multiple of it | mutual |
+//! | all of these in one, and data after it | mutual |
 //! | anything else | unknown |
 //!
 //! A CertificateVerify has one of the lengths that signatures have: 64 (Ed25519), 114 (Ed448), 66
@@ -32,8 +32,9 @@
 //! - A resumed session, or one with early data, says unknown: it has no certificates of its own,
 //!   and its first records are something else.
 //! - A client that pads its records says unknown, unless it pads at random and by chance meets the
-//!   lengths of a row. That blocks are not padded is what the last condition of a coalesced flight
-//!   is for: with blocks, every length is a multiple of the first.
+//!   lengths of a row. The data after a flight in one record must not be a multiple of it: with
+//!   padding to blocks, every length is. Nor may it be as long as an alert, a CertificateVerify or
+//!   Finished, which would belong to a flight in several records that went otherwise.
 //! - Certificates that are asked for after the handshake, raw public keys, and a compressed
 //!   certificate under 183 bytes are not seen.
 //! - That the client sent a certificate does not show that the server liked it.
@@ -112,11 +113,15 @@ fn is_proven(first: usize, second: Option<usize>, third: Option<usize>, finished
         || second == finished && first >= CERTIFICATE_MIN + PROOF_MIN
 }
 
-/// The same in one record. The one after it shows that records are not padded to blocks.
+/// The same in one record. The one after it shows that records are not padded to blocks, and is
+/// neither an alert nor what would belong to a flight in several records.
 fn is_coalesced(first: usize, second: Option<usize>, finished: usize) -> bool {
+    const ALERT: usize = 2;
     let least = CERTIFICATE_MIN + PROOF_MIN + finished;
     let is_unpadded = |second: usize| !(second + 1).is_multiple_of(first + 1);
-    (least..FRAGMENT).contains(&first) && second.is_some_and(is_unpadded)
+    let is_data = |second: usize| second != ALERT && second != finished && !is_proof(second);
+    (least..FRAGMENT).contains(&first)
+        && second.is_some_and(|second| is_unpadded(second) && is_data(second))
 }
 
 /// Whether a CertificateVerify can be so long: its header, algorithm and length, and a signature.
@@ -126,4 +131,117 @@ const fn is_proof(length: usize) -> bool {
         signature,
         64 | 66..=72 | 98..=104 | 114 | 133..=139 | 128 | 256 | 384 | 512 | 1024 | 2420 | 3309 | 4627
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    const SHA256: u16 = 0x1301;
+    const SHA384: u16 = 0x1302;
+
+    fn sealed(lengths: &[usize]) -> Vec<Sealed> {
+        let kind = Kind::ApplicationData;
+        let sealed =
+            lengths.iter().map(|length| Sealed { kind, length: *length, is_complete: true });
+        sealed.collect()
+    }
+
+    fn check(lengths: &[usize], suite: u16, expect: Mutual) {
+        assert_eq!(infer(&sealed(lengths), suite, false), expect, "{lengths:?}");
+    }
+
+    #[test]
+    fn finished_alone_is_one_way() {
+        check(&[53], SHA256, Mutual::OneWay);
+        check(&[69], SHA384, Mutual::OneWay);
+        check(&[53, 281, 500], SHA256, Mutual::OneWay);
+        check(&[45], 0x1305, Mutual::OneWay);
+    }
+
+    #[test]
+    fn an_empty_certificate_was_asked_for() {
+        check(&[25, 53], SHA256, Mutual::RequestedNotGiven);
+        check(&[25, 69, 235], SHA384, Mutual::RequestedNotGiven);
+        check(&[61], SHA256, Mutual::RequestedNotGiven);
+        check(&[77], SHA384, Mutual::RequestedNotGiven);
+    }
+
+    #[test]
+    fn a_certificate_with_its_proof_is_mutual() {
+        check(&[795, 281, 69], SHA384, Mutual::Mutual);
+        check(&[408, 95, 69], SHA384, Mutual::Mutual);
+        check(&[408, 95, 53, 100], SHA256, Mutual::Mutual);
+        check(&[3000, 537, 53], SHA256, Mutual::Mutual);
+        check(&[6000, 3334, 53], SHA256, Mutual::Mutual);
+        check(&[486, 69], SHA384, Mutual::Mutual);
+        check(&[408, 131], SHA256, Mutual::Mutual);
+        check(&[538, 40], SHA384, Mutual::Mutual);
+    }
+
+    #[test]
+    fn what_fits_no_row_is_unknown() {
+        check(&[], SHA256, Mutual::Unknown);
+        check(&[25], SHA256, Mutual::Unknown);
+        check(&[25, 69], SHA256, Mutual::Unknown);
+        check(&[69], SHA256, Mutual::Unknown);
+        check(&[53], SHA384, Mutual::Unknown);
+        check(&[165, 21, 53], SHA256, Mutual::Unknown);
+        check(&[408, 95], SHA256, Mutual::Unknown);
+        check(&[408, 95, 69], SHA256, Mutual::Unknown);
+        check(&[408, 19], SHA256, Mutual::Unknown);
+        check(&[150, 95, 53], SHA256, Mutual::Unknown);
+        check(&[16_401, 95, 53], SHA256, Mutual::Unknown);
+        check(&[302, 69, 52], SHA256, Mutual::Unknown);
+        check(&[538], SHA384, Mutual::Unknown);
+        check(&[53], 0xc02f, Mutual::Unknown);
+        check(&[63], SHA256, Mutual::Unknown);
+        check(&[27, 53], SHA256, Mutual::Unknown);
+        check(&[16], SHA256, Mutual::Unknown);
+    }
+
+    /// OpenSSL can be told to pad to blocks: its Finished is then a block, and all that follows.
+    #[test]
+    fn blocks_are_no_certificate() {
+        for block in [64, 100, 256, 500, 512, 1000, 1024, 4096] {
+            for blocks in [1, 2, 3, 7] {
+                let lengths = [16 + block, 16 + block * blocks, 16 + block];
+                for suite in [SHA256, SHA384] {
+                    assert_ne!(infer(&sealed(&lengths), suite, false), Mutual::Mutual, "{block}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn application_settings_come_first() {
+        let check = |lengths: &[usize], expect| {
+            assert_eq!(infer(&sealed(lengths), SHA256, true), expect, "{lengths:?}");
+        };
+        check(&[63], Mutual::OneWay);
+        check(&[27, 53], Mutual::OneWay);
+        check(&[53], Mutual::OneWay);
+        check(&[538, 40], Mutual::Unknown);
+        check(&[408, 95, 53], Mutual::Mutual);
+    }
+
+    #[test]
+    fn only_protected_records_are_a_flight() {
+        let mut records = sealed(&[53]);
+        records.iter_mut().for_each(|record| record.kind = Kind::Handshake);
+        assert_eq!(infer(&records, SHA256, false), Mutual::Unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn any_lengths_are_judged(
+            lengths in prop::collection::vec(0..20_000_usize, 0..6),
+            suite in prop::sample::select(&[SHA256, SHA384, 0x1305, 7][..]),
+            settings in any::<bool>(),
+        ) {
+            infer(&sealed(&lengths), suite, settings);
+        }
+    }
 }
