@@ -4,7 +4,7 @@
 //! A rule rests on what the specification fixes: magic numbers, lengths that agree with the
 //! datagram's, fields with few legal values. Ports break ties only, where that leaves two answers.
 
-use super::head::HEAD_LEN;
+use super::head::DATAGRAM_LEN;
 use super::protocol::Protocol;
 use super::stage::Stage;
 use crate::abi::edge::Class;
@@ -175,10 +175,10 @@ pub const fn is_settled(reading: (Protocol, Stage)) -> bool {
 
 /// The class of a conversation over UDP from the start of its first datagram, of `len` bytes.
 #[inline(always)]
-pub const fn datagram(bytes: &[u8; HEAD_LEN], len: u32) -> Class {
+pub const fn datagram(bytes: &[u8; DATAGRAM_LEN], len: u32) -> Class {
     let mut window = [0; WINDOW];
     let mut at = 0;
-    while at < HEAD_LEN {
+    while at < DATAGRAM_LEN {
         window[at] = bytes[at];
         at += 1;
     }

@@ -1,5 +1,6 @@
 //! Reading what is on the wire: headers and first bytes, the same code in kernel and agent.
 
+pub mod class;
 pub mod datagram;
 pub mod head;
 pub mod ip;
@@ -8,3 +9,4 @@ pub mod secret;
 pub mod stage;
 pub mod talk;
 pub mod tcp;
+mod window;
