@@ -29,9 +29,16 @@ struct Sample {
 // === impl Sample ===
 
 impl Sample {
+    /// Copies of the one before are left out: a capture may have seen a datagram twice.
     fn of<'p>(payloads: impl Iterator<Item = &'p [u8]>) -> Self {
         let mut sample = Self { counts: [0; 256], length: 0 };
-        for byte in payloads.flatten().take(SAMPLE_MAX) {
+        let mut last: &[u8] = &[];
+        let distinct = payloads.filter(move |payload| {
+            let is_copy = *payload == last;
+            last = payload;
+            !is_copy
+        });
+        for byte in distinct.flatten().take(SAMPLE_MAX) {
             if let Some(count) = sample.counts.get_mut(usize::from(*byte)) {
                 *count += 1;
             }
