@@ -7,13 +7,13 @@ use plainsight_core::{
     protocol::{assess, conversation::Assessment, exchange},
     record::Close,
 };
-use plainsight_ebpf::wire::stage::Stage;
+use plainsight_ebpf::wire::{protocol::Protocol, stage::Stage};
 
 use super::{
     ftp::Announced,
-    ip::protocol,
+    ip,
     tcp::{self, Connection},
-    udp::Talk,
+    udp::{self, Talk},
 };
 
 /// One stream, without any of its bytes.
@@ -91,13 +91,19 @@ impl Stream {
     }
 
     pub(super) fn sealed(talk: Talk, number: u8) -> Self {
-        Self::talk(talk, if number == protocol::AH { Carrier::Ah } else { Carrier::Esp })
+        Self::talk(talk, if number == ip::protocol::AH { Carrier::Ah } else { Carrier::Esp })
     }
 
     fn talk(talk: Talk, carrier: Carrier) -> Self {
         let (first, last) = (talk.first, talk.last);
         let udp = talk.finish();
-        let assessment = (carrier == Carrier::Udp).then(|| udp.exchange(exchange::assess));
+        let (udp, assessment) = match carrier {
+            Carrier::Udp => {
+                let (udp, found) = judged_exchange(udp);
+                (udp, Some(found))
+            }
+            _ => (udp, None),
+        };
         Self {
             carrier,
             client: udp.client,
@@ -137,6 +143,29 @@ fn judged(mut tcp: tcp::Oriented) -> (tcp::Oriented, Assessment) {
         };
     }
     (tcp, found)
+}
+
+/// What was spoken. Who was seen to send first need not have begun: the other way round counts where
+/// it makes more of it.
+fn judged_exchange(udp: udp::Oriented) -> (udp::Oriented, Assessment) {
+    let found = udp.exchange(exchange::assess);
+    let has_handshake = matches!(found.protocol, Protocol::Dtls | Protocol::Quic | Protocol::Gquic);
+    if found.stage != Stage::Unknown && (!has_handshake || has_version(&found)) {
+        return (udp, found);
+    }
+    let mirrored = udp.mirrored();
+    let other = mirrored.exchange(exchange::assess);
+    if worth(&other) > worth(&found) { (mirrored, other) } else { (mirrored.mirrored(), found) }
+}
+
+/// How much is known: more is greater.
+fn worth(found: &Assessment) -> (bool, bool) {
+    (found.stage != Stage::Unknown, has_version(found))
+}
+
+/// A hello that was read from the wrong end has none.
+fn has_version(found: &Assessment) -> bool {
+    found.tls.as_ref().is_some_and(|tls| tls.version.is_some())
 }
 
 // === impl Carrier ===

@@ -267,7 +267,7 @@ impl Way {
             }
             (self.zeros, ahead) = (0, 0);
         }
-        if ahead > MAX_WINDOW || ahead < -MAX_WINDOW {
+        if ahead.abs() > MAX_WINDOW {
             budget.refuse(Refusal::OutOfWindow);
             return;
         }

@@ -92,6 +92,20 @@ impl Talk {
 // === impl Oriented ===
 
 impl Oriented {
+    /// The same with the ends taken for each other.
+    pub(super) fn mirrored(self) -> Self {
+        Self {
+            client: self.server,
+            server: self.client,
+            datagrams: self.datagrams,
+            from_client: 1 - self.from_client,
+            sent: self.received,
+            received: self.sent,
+            datagrams_sent: self.datagrams_received,
+            datagrams_received: self.datagrams_sent,
+        }
+    }
+
     /// What core judges, by `assess`.
     pub(super) fn exchange<T>(&self, assess: impl FnOnce(&Exchange<'_>) -> T) -> T {
         let side = |from| if from == self.from_client { Side::Client } else { Side::Server };
