@@ -7,23 +7,14 @@
 use super::head::DATAGRAM_LEN;
 use super::protocol::Protocol;
 use super::stage::Stage;
+use super::window::{HEAD_LEN, Window};
 use crate::abi::edge::Class;
 
 /// How many first bytes of a datagram are looked at.
-pub const WINDOW: usize = 32;
+pub const WINDOW: usize = HEAD_LEN;
 
 /// What a conversation was found to be.
 type Reading = (Protocol, Stage);
-
-/// The start of a datagram as big-endian words, and its whole length in bytes.
-#[derive(Clone, Copy)]
-struct Start {
-    a: u64,
-    b: u64,
-    c: u64,
-    d: u64,
-    len: u32,
-}
 
 const UNKNOWN: Reading = (Protocol::Unknown, Stage::Unknown);
 
@@ -62,67 +53,6 @@ enum Step {
     Protected,
 }
 
-// === impl Start ===
-
-impl Start {
-    #[inline(always)]
-    const fn new(bytes: &[u8; WINDOW], len: u32) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, rest @ ..] = *bytes;
-        let [q, r, s, t, u, v, w, x, y, z, aa, bb, cc, dd, ee, ff] = rest;
-        Self {
-            a: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            b: u64::from_be_bytes([i, j, k, l, m, n, o, p]),
-            c: u64::from_be_bytes([q, r, s, t, u, v, w, x]),
-            d: u64::from_be_bytes([y, z, aa, bb, cc, dd, ee, ff]),
-            len,
-        }
-    }
-
-    /// The first byte.
-    #[inline(always)]
-    const fn first(self) -> u8 {
-        (self.a >> 56) as u8
-    }
-
-    /// Bytes 0 to 3.
-    #[inline(always)]
-    const fn top(self) -> u32 {
-        (self.a >> 32) as u32
-    }
-
-    /// Bytes 2 and 3, where many protocols have a length.
-    #[inline(always)]
-    const fn second(self) -> u32 {
-        (self.a >> 32) as u16 as u32
-    }
-
-    /// The eight bytes at `at`, which is at most 24. Shifts, because a variable index into the
-    /// stack is more than the verifier of 5.10 follows.
-    #[inline(always)]
-    const fn word(self, at: u32) -> u64 {
-        let (high, low) = match at >> 3 {
-            0 => (self.a, self.b),
-            1 => (self.b, self.c),
-            2 => (self.c, self.d),
-            _ => (self.d, 0),
-        };
-        let bits = (at & 7) * 8;
-        (high << bits) | ((low >> 1) >> (63 - bits))
-    }
-
-    /// What follows the first four bytes.
-    #[inline(always)]
-    const fn behind_marker(self) -> Self {
-        Self {
-            a: self.a << 32 | self.b >> 32,
-            b: self.b << 32 | self.c >> 32,
-            c: self.c << 32 | self.d >> 32,
-            d: self.d << 32,
-            len: self.len.saturating_sub(4),
-        }
-    }
-}
-
 /// What a conversation is by its first datagram of `len` bytes. `bytes` has the start of it, filled
 /// up with zeros.
 #[inline(always)]
@@ -132,7 +62,7 @@ pub const fn first(
     client_port: u16,
     server_port: u16,
 ) -> (Protocol, Stage) {
-    let start = Start::new(bytes, len);
+    let start = Window::new(bytes, len);
     let ports = (client_port, server_port);
     let sealed = sealed(start, ports);
     if is_known(sealed) {
@@ -153,7 +83,7 @@ pub const fn first(
 /// unknown it makes nothing: then [`first`] may judge the answer.
 #[inline(always)]
 pub const fn answer(first: (Protocol, Stage), bytes: &[u8; WINDOW], len: u32) -> (Protocol, Stage) {
-    follow(first, Start::new(bytes, len), true)
+    follow(first, Window::new(bytes, len), true)
 }
 
 /// The same, once a further datagram of `len` bytes went in either direction. The protocol changes
@@ -164,7 +94,7 @@ pub const fn later(
     bytes: &[u8; WINDOW],
     len: u32,
 ) -> (Protocol, Stage) {
-    follow(reading, Start::new(bytes, len), false)
+    follow(reading, Window::new(bytes, len), false)
 }
 
 /// Whether no further datagram can change this reading.
@@ -189,6 +119,12 @@ pub const fn datagram(bytes: &[u8; DATAGRAM_LEN], len: u32) -> Class {
     }
 }
 
+/// Bytes 2 and 3, where many protocols have a length.
+#[inline(always)]
+const fn length_field(start: Window) -> u32 {
+    start.half(2) as u32
+}
+
 #[inline(always)]
 const fn is_known(reading: Reading) -> bool {
     !matches!(reading.0, Protocol::Unknown)
@@ -206,7 +142,7 @@ const fn plain(holds: bool, protocol: Protocol) -> Reading {
 }
 
 #[inline(always)]
-const fn follow(reading: Reading, start: Start, is_answer: bool) -> Reading {
+const fn follow(reading: Reading, start: Window, is_answer: bool) -> Reading {
     if is_settled(reading) {
         return reading;
     }
@@ -217,8 +153,8 @@ const fn follow(reading: Reading, start: Start, is_answer: bool) -> Reading {
         Protocol::Wireguard => (protocol, stepped(stage, wireguard_step(start, is_answer))),
         Protocol::Ike | Protocol::EspInUdp => {
             let is_nat = matches!(protocol, Protocol::EspInUdp);
-            let is_marked = is_nat && start.top() == 0;
-            let ike = ike_step(if is_marked { start.behind_marker() } else { start });
+            let is_marked = is_nat && start.word(0) == 0;
+            let ike = ike_step(if is_marked { start.skip(4) } else { start });
             let step = if is_nat && !is_marked { esp_step(start) } else { ike };
             (protocol, stepped(stage, step))
         }
@@ -231,7 +167,7 @@ const fn follow(reading: Reading, start: Start, is_answer: bool) -> Reading {
 /// What shares a path with DTLS (RFC 7983). That STUN opened the path is certain, while a header of
 /// RTP is not much.
 #[inline(always)]
-const fn shared(reading: Reading, start: Start) -> Reading {
+const fn shared(reading: Reading, start: Window) -> Reading {
     let dtls = dtls(start);
     match reading.0 {
         Protocol::Dtls => (Protocol::Dtls, stepped(reading.1, dtls_step(start))),
@@ -257,7 +193,7 @@ const fn stepped(stage: Stage, step: Step) -> Stage {
 
 /// Protocols that protect what they carry.
 #[inline(always)]
-const fn sealed(start: Start, ports: (u16, u16)) -> Reading {
+const fn sealed(start: Window, ports: (u16, u16)) -> Reading {
     let dtls = dtls(start);
     if is_known(dtls) {
         return dtls;
@@ -274,9 +210,9 @@ const fn sealed(start: Start, ports: (u16, u16)) -> Reading {
     }
     // Four zeros in front of IKE tell it from ESP, and mDNS starts with four zeros, too (RFC 3948,
     // section 2).
-    let is_marked = has_port(ports, 4500) && start.top() == 0;
+    let is_marked = has_port(ports, 4500) && start.word(0) == 0;
     let protocol = if is_marked { Protocol::EspInUdp } else { Protocol::Ike };
-    match ike_step(if is_marked { start.behind_marker() } else { start }) {
+    match ike_step(if is_marked { start.skip(4) } else { start }) {
         Step::Offer => return (protocol, Stage::Offered),
         Step::Answer => return (protocol, Stage::Handshake),
         Step::Protected => return (protocol, Stage::Encrypted),
@@ -288,13 +224,13 @@ const fn sealed(start: Start, ports: (u16, u16)) -> Reading {
 /// DTLS 1.0 to 1.3 (RFC 6347, section 4.1; RFC 9147, section 4), and the one before the standard.
 /// CAPWAP puts four bytes in front of it (RFC 5415, section 4.2).
 #[inline(always)]
-const fn dtls(start: Start) -> Reading {
-    let is_capwap = start.top() == 0x0100_0000;
-    let record = if is_capwap { start.behind_marker() } else { start };
+const fn dtls(start: Window) -> Reading {
+    let is_capwap = start.word(0) == 0x0100_0000;
+    let record = if is_capwap { start.skip(4) } else { start };
     if !is_dtls_record(record) {
         return UNKNOWN;
     }
-    let stage = match (dtls_step(record), record.first()) {
+    let stage = match (dtls_step(record), record.byte(0)) {
         (Step::Offer, _) => Stage::Offered,
         (Step::Protected, APPLICATION_DATA | HANDSHAKE) if is_one_record(record) => {
             Stage::Encrypted
@@ -305,8 +241,8 @@ const fn dtls(start: Start) -> Reading {
 }
 
 #[inline(always)]
-const fn is_dtls_record(start: Start) -> bool {
-    let (kind, version) = (start.first(), (start.a >> 40) as u16);
+const fn is_dtls_record(start: Window) -> bool {
+    let (kind, version) = (start.byte(0), (start.first() >> 40) as u16);
     let is_long_enough = dtls_length(start) != 0 && start.len >= DTLS_HEADER;
     let fits = dtls_length(start) + DTLS_HEADER <= start.len;
     kind >= CHANGE_CIPHER_SPEC
@@ -319,25 +255,25 @@ const fn is_dtls_record(start: Start) -> bool {
 
 /// The length of a record's payload.
 #[inline(always)]
-const fn dtls_length(start: Start) -> u32 {
-    (start.b >> 24) as u16 as u32
+const fn dtls_length(start: Window) -> u32 {
+    (start.long(8) >> 24) as u16 as u32
 }
 
 #[inline(always)]
-const fn is_one_record(start: Start) -> bool {
+const fn is_one_record(start: Window) -> bool {
     dtls_length(start) + DTLS_HEADER == start.len
 }
 
 #[inline(always)]
-const fn dtls_step(start: Start) -> Step {
-    let record = if start.top() == 0x0100_0000 { start.behind_marker() } else { start };
+const fn dtls_step(start: Window) -> Step {
+    let record = if start.word(0) == 0x0100_0000 { start.skip(4) } else { start };
     if !is_dtls_record(record) {
         // The header of a protected record of 1.3: 001, and the low bits of its epoch.
-        let is_unified = start.first() & 0xe0 == 0x20 && start.len >= 19;
+        let is_unified = start.byte(0) & 0xe0 == 0x20 && start.len >= 19;
         return if is_unified { Step::Protected } else { Step::None };
     }
-    let (kind, epoch) = (record.first(), (record.a >> 24) as u16);
-    match (kind, (record.b >> 16) as u8) {
+    let (kind, epoch) = (record.byte(0), (record.first() >> 24) as u16);
+    match (kind, (record.long(8) >> 16) as u8) {
         (ALERT, _) => Step::None,
         _ if epoch != 0 => Step::Protected,
         // A client's hello, and the server's demand for another (RFC 6347, section 4.2.1).
@@ -349,22 +285,22 @@ const fn dtls_step(start: Start) -> Step {
 
 /// A long header of a known version (RFC 9000, section 17.2), or Google's QUIC before it.
 #[inline(always)]
-const fn quic(start: Start) -> Reading {
+const fn quic(start: Window) -> Reading {
     let version = quic_version(start);
-    let is_long = start.first() & 0xc0 == 0xc0;
+    let is_long = start.byte(0) & 0xc0 == 0xc0;
     if is_long && version >> 8 == 0x51_3034 {
         // Q043 to Q046 protect what follows the hellos, which are in the clear.
         return (Protocol::Gquic, Stage::Partial);
     }
     // Its older header: flags with a version and a connection id of eight bytes, then both.
-    let is_old = start.first() & 0xc9 == 0x09 && (start.b >> 40) as u16 == 0x5130;
-    if is_old && is_digit((start.b >> 32) as u8) && is_digit((start.b >> 24) as u8) {
+    let is_old = start.byte(0) & 0xc9 == 0x09 && (start.long(8) >> 40) as u16 == 0x5130;
+    if is_old && is_digit((start.long(8) >> 32) as u8) && is_digit(start.byte(12)) {
         return (Protocol::Gquic, Stage::Partial);
     }
     // Only a client that wants to be told other versions sends such a one (RFC 9000, section 15).
     let is_reserved = version & 0x0f0f_0f0f == 0x0a0a_0a0a && start.len >= QUIC_MIN_LEN;
     let is_known = is_quic_version(version) && start.len >= 128;
-    let id_length = (start.a >> 16) as u8;
+    let id_length = (start.first() >> 16) as u8;
     if !is_long || !(is_known || is_reserved) || id_length > QUIC_ID_MAX {
         return UNKNOWN;
     }
@@ -382,8 +318,8 @@ const QUIC_RETRY: u8 = 3;
 const QUIC_V2: u32 = 0x6b33_43cf;
 
 #[inline(always)]
-const fn quic_version(start: Start) -> u32 {
-    (start.a >> 24) as u32
+const fn quic_version(start: Window) -> u32 {
+    (start.first() >> 24) as u32
 }
 
 /// Versions 1 and 2, the drafts of both, Facebook's, and Google's last with the same headers.
@@ -396,17 +332,17 @@ const fn is_quic_version(version: u32) -> bool {
 /// The type of a packet with a long header, numbered as in version 1. Version 2 has others (RFC
 /// 9369, section 3.2).
 #[inline(always)]
-const fn quic_kind(start: Start) -> u8 {
-    let kind = start.first() >> 4 & 3;
+const fn quic_kind(start: Window) -> u8 {
+    let kind = start.byte(0) >> 4 & 3;
     let is_second = matches!(quic_version(start), QUIC_V2 | 0x709a_50c4);
     if is_second { kind.wrapping_sub(1) & 3 } else { kind }
 }
 
 #[inline(always)]
-const fn quic_step(start: Start, stage: Stage, is_answer: bool) -> Step {
+const fn quic_step(start: Window, stage: Stage, is_answer: bool) -> Step {
     let is_answered = is_answer || !matches!(stage, Stage::Offered);
-    if start.first() & 0x80 == 0 {
-        let is_short = start.first() & 0x40 != 0 && start.len >= QUIC_SHORT_MIN;
+    if start.byte(0) & 0x80 == 0 {
+        let is_short = start.byte(0) & 0x40 != 0 && start.len >= QUIC_SHORT_MIN;
         return if is_short && is_answered { Step::Protected } else { Step::None };
     }
     if !is_quic_version(quic_version(start)) {
@@ -423,18 +359,18 @@ const fn quic_step(start: Start, stage: Stage, is_answer: bool) -> Step {
 
 /// WireGuard's messages have types, zeros and fixed lengths.
 #[inline(always)]
-const fn wireguard_step(start: Start, is_answer: bool) -> Step {
+const fn wireguard_step(start: Window, is_answer: bool) -> Step {
     // Tailscale's search for a path, on the same port: `TS` and a speech balloon.
-    if start.a >> 16 == 0x5453_f09f_92ac && start.len >= 62 {
+    if start.first() >> 16 == 0x5453_f09f_92ac && start.len >= 62 {
         return if is_answer { Step::Answer } else { Step::Offer };
     }
-    match (start.top(), start.len) {
+    match (start.word(0), start.len) {
         (0x0100_0000, 148) | (0x0300_0000, 64) => Step::Offer,
         (0x0200_0000, 92) => Step::Answer,
         // Receiver and counter are little-endian, and no counter comes near 2^48.
         (0x0400_0000, 32..) if start.len & 15 == 0 => {
-            let has_receiver = start.a as u32 != 0;
-            if has_receiver && start.b as u16 == 0 { Step::Protected } else { Step::None }
+            let has_receiver = start.first() as u32 != 0;
+            if has_receiver && start.long(8) as u16 == 0 { Step::Protected } else { Step::None }
         }
         _ => Step::None,
     }
@@ -443,11 +379,11 @@ const fn wireguard_step(start: Start, is_answer: bool) -> Step {
 /// IKE's header: two SPIs, next payload, version, exchange, flags, message id and the length (RFC
 /// 2408, section 3.1; RFC 7296, section 3.1).
 #[inline(always)]
-const fn ike_step(start: Start) -> Step {
-    let (payload, version) = ((start.c >> 56) as u8, (start.c >> 48) as u8);
-    let (exchange, flags) = ((start.c >> 40) as u8, (start.c >> 32) as u8);
-    let length = (start.d >> 32) as u32;
-    if start.a == 0 || length != start.len || length < 28 {
+const fn ike_step(start: Window) -> Step {
+    let (payload, version) = ((start.long(16) >> 56) as u8, (start.long(16) >> 48) as u8);
+    let (exchange, flags) = ((start.long(16) >> 40) as u8, (start.long(16) >> 32) as u8);
+    let length = (start.long(24) >> 32) as u32;
+    if start.first() == 0 || length != start.len || length < 28 {
         return Step::None;
     }
     let is_sealed = match (version, exchange) {
@@ -456,7 +392,7 @@ const fn ike_step(start: Start) -> Step {
         (0x20, 34..=44) => matches!(payload, 46 | 53),
         _ => return Step::None,
     };
-    match start.b {
+    match start.long(8) {
         _ if is_sealed => Step::Protected,
         0 => Step::Offer,
         _ => Step::Answer,
@@ -465,8 +401,8 @@ const fn ike_step(start: Start) -> Step {
 
 /// ESP has an SPI of 256 or more, a sequence number and ciphertext in words (RFC 4303, section 2).
 #[inline(always)]
-const fn esp_step(start: Start) -> Step {
-    let (spi, sequence) = (start.top(), start.a as u32);
+const fn esp_step(start: Window) -> Step {
+    let (spi, sequence) = (start.word(0), start.first() as u32);
     let is_esp = spi >= 256 && sequence != 0 && start.len >= 28 && start.len & 3 == 0;
     if is_esp { Step::Protected } else { Step::None }
 }
@@ -475,12 +411,12 @@ const fn esp_step(start: Start) -> Step {
 /// an empty list of what it acknowledges, and the id of the packet, 0; or, if that is protected, a
 /// digest in front of it or the packet's id, 1, and the time.
 #[inline(always)]
-const fn openvpn(start: Start, ports: (u16, u16)) -> Reading {
-    let is_counted = start.word(11) >> 48 == 1 && is_recent((start.word(13) >> 32) as u32);
-    let is_reset = match (start.first(), start.len) {
-        (0x38, 14) => start.b & 0x00ff_ffff_ffff_0000 == 0,
+const fn openvpn(start: Window, ports: (u16, u16)) -> Reading {
+    let is_counted = start.long(11) >> 48 == 1 && is_recent((start.long(13) >> 32) as u32);
+    let is_reset = match (start.byte(0), start.len) {
+        (0x38, 14) => start.long(8) & 0x00ff_ffff_ffff_0000 == 0,
         // tls-auth with SHA-1: what follows the digest is packet 1.
-        (0x38, 42) => start.d & 0x00ff_ffff == 0,
+        (0x38, 42) => start.long(24) & 0x00ff_ffff == 0,
         // tls-crypt; or tls-auth with SHA-256, whose digest hides the rest.
         (0x38, 54) => is_counted || has_port(ports, 1194),
         // tls-auth with SHA-512.
@@ -499,8 +435,8 @@ const fn is_recent(seconds: u32) -> bool {
 }
 
 #[inline(always)]
-const fn openvpn_follow(stage: Stage, start: Start, is_answer: bool) -> Reading {
-    let step = match start.first() & 0xf8 {
+const fn openvpn_follow(stage: Stage, start: Window, is_answer: bool) -> Reading {
+    let step = match start.byte(0) & 0xf8 {
         0x40 => Step::Answer,
         0x30 | 0x48 => Step::Protected,
         0x20 | 0x28 | 0x38 | 0x50 => Step::None,
@@ -518,13 +454,13 @@ const fn openvpn_follow(stage: Stage, start: Start, is_answer: bool) -> Reading 
 
 /// DNS and those that share its format.
 #[inline(always)]
-const fn names(start: Start, ports: (u16, u16)) -> Reading {
+const fn names(start: Window, ports: (u16, u16)) -> Reading {
     if start.len < DNS_MIN_LEN || is_stun(start) {
         return UNKNOWN;
     }
     // A NetBIOS name is 32 letters from A to P, each for four bits (RFC 1001, section 14.1).
-    let length = (start.b >> 24) as u8;
-    if length == 32 && is_netbios(start.c) && is_netbios(start.d) {
+    let length = start.byte(12);
+    if length == 32 && is_netbios(start.long(16)) && is_netbios(start.long(24)) {
         return plain(is_dns_like(start), Protocol::NetbiosNs);
     }
     // The first name begins with a label of at most 63 bytes, or ends at once (RFC 1035, section
@@ -535,7 +471,7 @@ const fn names(start: Start, ports: (u16, u16)) -> Reading {
     if has_port(ports, 5353) {
         return plain(is_mdns(start), Protocol::Mdns);
     }
-    let questions = (start.a >> 16) as u16;
+    let questions = (start.first() >> 16) as u16;
     if has_port(ports, 5355) {
         return plain(questions == 1, Protocol::Llmnr);
     }
@@ -549,9 +485,9 @@ const fn is_netbios(word: u64) -> bool {
 
 /// Whether the counts are no larger than a datagram has room for.
 #[inline(always)]
-const fn is_dns_like(start: Start) -> bool {
-    let (questions, answers) = ((start.a >> 16) as u16, start.a as u16);
-    let (authorities, additional) = ((start.b >> 48) as u16, (start.b >> 32) as u16);
+const fn is_dns_like(start: Window) -> bool {
+    let (questions, answers) = ((start.first() >> 16) as u16, start.first() as u16);
+    let (authorities, additional) = ((start.long(8) >> 48) as u16, (start.long(8) >> 32) as u16);
     (questions != 0 || answers != 0)
         && questions < 64
         && answers < 512
@@ -561,17 +497,17 @@ const fn is_dns_like(start: Start) -> bool {
 
 /// Queries have the id 0 (RFC 6762, section 18.1), and only opcode 0 is used (section 18.3).
 #[inline(always)]
-const fn is_mdns(start: Start) -> bool {
-    let flags = (start.a >> 32) as u16;
+const fn is_mdns(start: Window) -> bool {
+    let flags = (start.first() >> 32) as u16;
     flags & 0x7800 == 0
 }
 
 /// A query with one question, or the response to one, with no reserved bit set (RFC 1035, section
 /// 4.1.1; RFC 1996 and RFC 2136 for NOTIFY and UPDATE).
 #[inline(always)]
-const fn is_dns(start: Start) -> bool {
-    let (flags, answers) = ((start.a >> 32) as u16, start.a as u16);
-    let (authorities, additional) = ((start.b >> 48) as u16, (start.b >> 32) as u16);
+const fn is_dns(start: Window) -> bool {
+    let (flags, answers) = ((start.first() >> 32) as u16, start.first() as u16);
+    let (authorities, additional) = ((start.long(8) >> 48) as u16, (start.long(8) >> 32) as u16);
     let is_query = flags & 0x8000 == 0;
     let is_bare = answers == 0 && authorities == 0 && additional <= 2 && flags & 0xf == 0;
     let is_known = match flags >> 11 & 0xf {
@@ -580,14 +516,14 @@ const fn is_dns(start: Start) -> bool {
         5 => true,
         _ => false,
     };
-    (start.a >> 16) as u16 == 1 && flags & 0x40 == 0 && is_known
+    (start.first() >> 16) as u16 == 1 && flags & 0x40 == 0 && is_known
 }
 
 // ---- in the clear ----
 
 /// Protocols in the clear with a magic number, or with a length or several fields that agree.
 #[inline(always)]
-const fn clear(start: Start, ports: (u16, u16)) -> Reading {
+const fn clear(start: Window, ports: (u16, u16)) -> Reading {
     if is_stun(start) || is_classic_stun(start) {
         return (Protocol::Stun, Stage::MayUpgrade);
     }
@@ -611,45 +547,46 @@ const fn clear(start: Start, ports: (u16, u16)) -> Reading {
 
 /// A request or a response with the magic cookie, and its length in words (RFC 8489, section 5).
 #[inline(always)]
-const fn is_stun(start: Start) -> bool {
-    start.a as u32 == STUN_COOKIE && start.first() & 0xc0 == 0 && is_stun_length(start)
+const fn is_stun(start: Window) -> bool {
+    start.first() as u32 == STUN_COOKIE && start.byte(0) & 0xc0 == 0 && is_stun_length(start)
 }
 
 #[inline(always)]
-const fn is_stun_length(start: Start) -> bool {
-    start.second() & 3 == 0 && start.second() + 20 == start.len
+const fn is_stun_length(start: Window) -> bool {
+    length_field(start) & 3 == 0 && length_field(start) + 20 == start.len
 }
 
 /// The one before it has no cookie (RFC 3489, section 11.1).
 #[inline(always)]
-const fn is_classic_stun(start: Start) -> bool {
-    let is_message = matches!(start.a >> 48, 0x0001 | 0x0101 | 0x0111 | 0x0002 | 0x0102 | 0x0112);
+const fn is_classic_stun(start: Window) -> bool {
+    let is_message =
+        matches!(start.first() >> 48, 0x0001 | 0x0101 | 0x0111 | 0x0002 | 0x0102 | 0x0112);
     is_message && is_stun_length(start)
 }
 
 /// Version, mode, stratum, poll interval and precision are small, and the delays to the root are
 /// under 256 seconds (RFC 5905, section 7.3). Control messages are told by their port alone.
 #[inline(always)]
-const fn is_ntp(start: Start, ports: (u16, u16)) -> bool {
-    let (mode, version) = (start.first() & 7, start.first() >> 3 & 7);
+const fn is_ntp(start: Window, ports: (u16, u16)) -> bool {
+    let (mode, version) = (start.byte(0) & 7, start.byte(0) >> 3 & 7);
     let (stratum, poll, precision) =
-        ((start.a >> 48) as u8, (start.a >> 40) as u8, start.second() as u8);
+        (start.byte(1), (start.first() >> 40) as u8, length_field(start) as u8);
     let has_head = mode != 0 && version >= 1 && version <= 4;
     if has_port(ports, 123) && has_head && start.len >= 12 {
         return true;
     }
     let is_long_enough = start.len >= 48 && start.len & 3 == 0 && start.len <= 1024;
     let is_clock = stratum <= 16 && poll <= 24 && (precision == 0 || precision >= 0xe0);
-    let is_near = matches!((start.a >> 24) as u8, 0 | 0xff) && start.b >> 56 == 0;
+    let is_near = matches!((start.first() >> 24) as u8, 0 | 0xff) && start.long(8) >> 56 == 0;
     has_head && mode <= 5 && is_long_enough && is_clock && is_near
 }
 
 /// Protocols that begin with words.
 #[inline(always)]
-const fn text(start: Start) -> Reading {
-    let (a, b) = (start.a, start.b);
+const fn text(start: Window) -> Reading {
+    let (a, b) = (start.first(), start.long(8));
     let rest = a as u32;
-    match &start.top().to_be_bytes() {
+    match &start.word(0).to_be_bytes() {
         b"M-SE" if rest == four(b"ARCH") => return (Protocol::Ssdp, Stage::Plaintext),
         b"HTTP" if rest == four(b"/1.1") => return (Protocol::Ssdp, Stage::Plaintext),
         b"NOTI" if rest == four(b"FY *") => return (Protocol::Ssdp, Stage::Plaintext),
@@ -691,15 +628,15 @@ const fn is_printable(byte: u8) -> bool {
 /// A status line, or a method before a SIP or TEL URI (RFC 3261, sections 7.1 and 7.2), as far as
 /// eight bytes show it.
 #[inline(always)]
-const fn is_sip(start: Start) -> bool {
-    let rest = (start.a as u32).to_be_bytes();
-    match &start.top().to_be_bytes() {
+const fn is_sip(start: Window) -> bool {
+    let rest = (start.first() as u32).to_be_bytes();
+    match &start.word(0).to_be_bytes() {
         b"SIP/" => matches!(&rest, b"2.0 "),
         b"ACK " | b"BYE " => matches!(&rest, b"sip:" | b"sips" | b"tel:"),
         b"INVI" | b"UPDA" => matches!(&rest, b"TE s" | b"TE t"),
         b"CANC" => matches!(&rest, b"EL s" | b"EL t"),
         b"NOTI" => matches!(&rest, b"FY s" | b"FY t"),
-        b"OPTI" => matches!(&rest, b"ONS ") && start.b >> 56 != b'*' as u64,
+        b"OPTI" => matches!(&rest, b"ONS ") && start.long(8) >> 56 != b'*' as u64,
         b"REGI" => matches!(&rest, b"STER"),
         b"SUBS" => matches!(&rest, b"CRIB"),
         b"PUBL" => matches!(&rest, b"ISH "),
@@ -713,8 +650,8 @@ const fn is_sip(start: Start) -> bool {
 
 /// A priority of up to 191 between angle brackets (RFC 5424, section 6.2.1; RFC 3164, section 4.1).
 #[inline(always)]
-const fn is_syslog(start: Start) -> bool {
-    let [open, one, two, three, four, five, ..] = start.a.to_be_bytes();
+const fn is_syslog(start: Window) -> bool {
+    let [open, one, two, three, four, five, ..] = start.first().to_be_bytes();
     if open != b'<' || !is_digit(one) {
         return false;
     }
@@ -733,15 +670,15 @@ const fn is_syslog(start: Start) -> bool {
 
 /// Protocols in BER: a sequence or an application tag, of a length that agrees with the datagram's.
 #[inline(always)]
-const fn encoded(start: Start) -> Reading {
-    let head = ber(start.a, start.len);
+const fn encoded(start: Window) -> Reading {
+    let head = ber(start.first(), start.len);
     if head == 0 {
         return UNKNOWN;
     }
-    match start.first() {
+    match start.byte(0) {
         0x30 => {
             let snmp = snmp(start, head);
-            if is_known(snmp) { snmp } else { plain(is_cldap(start.word(head)), Protocol::Ldap) }
+            if is_known(snmp) { snmp } else { plain(is_cldap(start.long(head)), Protocol::Ldap) }
         }
         0x6a..=0x6f | 0x74..=0x76 | 0x7e => kerberos(start, head),
         _ => UNKNOWN,
@@ -772,8 +709,8 @@ const fn ber_head(word: u64) -> u32 {
 /// A version and a community (RFC 3416), or the header of version 3, whose flags say whether the
 /// rest is encrypted (RFC 3412, section 6).
 #[inline(always)]
-const fn snmp(start: Start, head: u32) -> Reading {
-    match start.word(head) >> 32 {
+const fn snmp(start: Window, head: u32) -> Reading {
+    match start.long(head) >> 32 {
         0x0201_0004 | 0x0201_0104 => (Protocol::Snmp, Stage::Plaintext),
         0x0201_0330 if is_private_snmp(start) => (Protocol::Snmp, Stage::Partial),
         0x0201_0330 => (Protocol::Snmp, Stage::MayUpgrade),
@@ -784,13 +721,13 @@ const fn snmp(start: Start, head: u32) -> Reading {
 /// Whether a message of version 3 is encrypted. `msgFlags` is behind `msgID` and `msgMaxSize`, two
 /// integers of up to five bytes.
 #[inline(always)]
-const fn is_private_snmp(start: Start) -> bool {
-    let id_at = ber_head(start.a) + 5;
-    let size_at = id_at + 2 + ((start.word(id_at) >> 48) as u32 & 7);
-    let size = start.word(size_at);
+const fn is_private_snmp(start: Window) -> bool {
+    let id_at = ber_head(start.first()) + 5;
+    let size_at = id_at + 2 + ((start.long(id_at) >> 48) as u32 & 7);
+    let size = start.long(size_at);
     // The size has up to four bytes, so that the flags are in the same word or one byte behind it.
     let flags_at = size_at + 2 + ((size >> 48) as u32 & 7);
-    let flags = start.word(if flags_at > 24 { 24 } else { flags_at });
+    let flags = start.long(if flags_at > 24 { 24 } else { flags_at });
     flags >> 48 == 0x0401 && flags & 0x0200_0000_0000 != 0
 }
 
@@ -810,11 +747,11 @@ const fn is_cldap(message: u64) -> bool {
 
 /// A sequence in the application tag, that begins with version 5 (RFC 4120, section 5).
 #[inline(always)]
-const fn kerberos(start: Start, head: u32) -> Reading {
-    let inner = start.word(head);
+const fn kerberos(start: Window, head: u32) -> Reading {
+    let inner = start.long(head);
     let field = (inner << ((ber_head(inner) & 7) * 8)) >> 32;
     let is_version = field & 0xfeff_ffff == 0xa003_0201;
-    let is_error = start.first() == 0x7e && field >> 29 == 5;
+    let is_error = start.byte(0) == 0x7e && field >> 29 == 5;
     let is_message = inner >> 56 == 0x30 && (is_version || is_error);
     if is_message { (Protocol::Kerberos, Stage::Partial) } else { UNKNOWN }
 }
@@ -822,18 +759,19 @@ const fn kerberos(start: Start, head: u32) -> Reading {
 /// A call of RPC version 2, or an accepted or denied reply (RFC 5531, section 9). GSS may seal its
 /// arguments (RFC 2203).
 #[inline(always)]
-const fn sun_rpc(start: Start) -> Reading {
-    let (kind, next, third) = (start.a as u32, (start.b >> 32) as u32, start.b as u32);
+const fn sun_rpc(start: Window) -> Reading {
+    let (kind, next, third) =
+        (start.first() as u32, (start.long(8) >> 32) as u32, start.long(8) as u32);
     if start.len & 3 != 0 {
         return UNKNOWN;
     }
     if kind == 0 && next == 2 && start.len >= 40 {
-        let flavor = (start.d >> 32) as u32;
+        let flavor = (start.long(24) >> 32) as u32;
         let stage = if flavor == 6 { Stage::Partial } else { Stage::Plaintext };
         return (if third == 100_003 { Protocol::Nfs } else { Protocol::Sunrpc }, stage);
     }
-    let length = (start.c >> 32) as u32;
-    let has_status = length == 0 && start.c as u32 <= 5;
+    let length = (start.long(16) >> 32) as u32;
+    let has_status = length == 0 && start.long(16) as u32 <= 5;
     let is_accepted = next == 0 && third <= 6 && (length != 0 && length <= 400 || has_status);
     let is_denied = next == 1 && third <= 1 && start.len <= 32;
     plain(
@@ -844,10 +782,10 @@ const fn sun_rpc(start: Start) -> Reading {
 
 /// Protocols whose header has the datagram's length.
 #[inline(always)]
-const fn measured(start: Start) -> Reading {
-    let (first, second) = (start.first(), (start.a >> 48) as u8);
-    let length = start.second();
-    let b = start.b;
+const fn measured(start: Window) -> Reading {
+    let (first, second) = (start.byte(0), start.byte(1));
+    let length = length_field(start);
+    let b = start.long(8);
     match first {
         // BACnet/IP: a function and an NPDU of version 1 (ASHRAE 135, annex J).
         0x81 if second <= 12 && length == start.len => (Protocol::Bacnet, Stage::Plaintext),
@@ -866,11 +804,11 @@ const fn measured(start: Start) -> Reading {
         0 if second == 9 && length >= 1 && length <= 64 && is_recent((b >> 32) as u32) => {
             plain(start.len >= 24, Protocol::Netflow)
         }
-        0 if second == 10 && length == start.len && is_recent(start.a as u32) => {
+        0 if second == 10 && length == start.len && is_recent(start.first() as u32) => {
             (Protocol::Netflow, Stage::Plaintext)
         }
         // sFlow 5, with an agent's address of version 4 or 6.
-        0 if start.top() == 5 && matches!(start.a as u32, 1 | 2) && start.len >= 28 => {
+        0 if start.word(0) == 5 && matches!(start.first() as u32, 1 | 2) && start.len >= 28 => {
             (Protocol::Sflow, Stage::Plaintext)
         }
         // PFCP and GTP version 2 count what follows the length; version 1 what follows eight bytes.
@@ -894,36 +832,36 @@ const fn measured(start: Start) -> Reading {
 
 /// Behind the authenticator, a first attribute that fits (RFC 2865, sections 3 and 5).
 #[inline(always)]
-const fn is_radius(start: Start) -> bool {
-    let (kind, length) = ((start.c >> 24) as u8, (start.c >> 16) as u8 as u32);
+const fn is_radius(start: Window) -> bool {
+    let (kind, length) = ((start.long(16) >> 24) as u8, (start.long(16) >> 16) as u8 as u32);
     let has_attribute = kind != 0 && length >= 2 && length + 20 <= start.len;
     start.len == 20 || start.len > 20 && has_attribute
 }
 
 /// Protocols with several fields of few values.
 #[inline(always)]
-const fn parts(start: Start) -> Reading {
-    let (first, second) = (start.first(), (start.a >> 48) as u8);
+const fn parts(start: Window) -> Reading {
+    let (first, second) = (start.byte(0), start.byte(1));
     // collectd: the part with the host's name, which ends with a zero, and the time behind it; or
     // a sealed part around all.
-    let length = start.second();
-    if start.a >> 48 == 0 && length >= 6 && length <= 24 {
-        let next = start.word(length) >> 32;
+    let length = length_field(start);
+    if start.first() >> 48 == 0 && length >= 6 && length <= 24 {
+        let next = start.long(length) >> 32;
         return plain(next == 0x0001_000c || next == 0x0008_000c, Protocol::Collectd);
     }
-    if start.a >> 48 == 0x0210 && length == start.len {
+    if start.first() >> 48 == 0x0210 && length == start.len {
         return (Protocol::Collectd, Stage::Partial);
     }
     // BOOTP over Ethernet: few hops, and only the flag for broadcast (RFC 2131, section 2).
-    let flags = (start.b >> 32) as u16 & 0x7fff;
-    let is_ethernet = matches!(start.top() >> 8, 0x01_0106 | 0x02_0106);
+    let flags = (start.long(8) >> 32) as u16 & 0x7fff;
+    let is_ethernet = matches!(start.word(0) >> 8, 0x01_0106 | 0x02_0106);
     if is_ethernet && length as u8 <= 16 && flags == 0 && start.len >= 240 {
         return (Protocol::Dhcp, Stage::Plaintext);
     }
     // DCE RPC without a connection: version 4, a type, flags, and characters in ASCII or EBCDIC.
-    let types = (start.a >> 8) as u32 & 0xffff;
+    let types = (start.first() >> 8) as u32 & 0xffff;
     let is_dce = first == 4 && second <= 10 && length != 0 && start.len >= 80;
-    if is_dce && (start.a >> 24) as u8 & 0xee == 0 && types <= 0x0300 && types as u8 == 0 {
+    if is_dce && (start.first() >> 24) as u8 & 0xee == 0 && types <= 0x0300 && types as u8 == 0 {
         return (Protocol::Dcerpc, Stage::Plaintext);
     }
     tftp(start)
@@ -932,13 +870,13 @@ const fn parts(start: Start) -> Reading {
 /// What follows a request, which has its own rule, since the mode that proves it is too far behind
 /// (RFC 1350, section 5; RFC 2347).
 #[inline(always)]
-const fn tftp(start: Start) -> Reading {
-    let number = start.second();
-    let holds = match start.a >> 48 {
+const fn tftp(start: Window) -> Reading {
+    let number = length_field(start);
+    let holds = match start.first() >> 48 {
         3 => number == 1 && start.len == 516,
         4 => number <= 1 && start.len == 4,
-        5 => number <= 8 && start.len > 5 && is_printable((start.a >> 24) as u8),
-        6 => is_option(start.a << 16),
+        5 => number <= 8 && start.len > 5 && is_printable((start.first() >> 24) as u8),
+        6 => is_option(start.first() << 16),
         _ => false,
     };
     plain(holds, Protocol::Tftp)
@@ -956,23 +894,23 @@ const fn is_option(word: u64) -> bool {
 
 /// Protocols with few fixed bits: a port or a value that is usual has to speak for them.
 #[inline(always)]
-const fn doubtful(start: Start, ports: (u16, u16)) -> Reading {
+const fn doubtful(start: Window, ports: (u16, u16)) -> Reading {
     if has_port(ports, 4500) {
-        let is_keepalive = start.len == 1 && start.first() == 0xff;
+        let is_keepalive = start.len == 1 && start.byte(0) == 0xff;
         let is_esp = matches!(esp_step(start), Step::Protected);
         if is_keepalive || is_esp {
             return (Protocol::EspInUdp, Stage::Unknown);
         }
     }
-    let is_file = has_port(ports, 69) && matches!(start.a >> 48, 1 | 2);
-    if is_file && is_printable((start.a >> 40) as u8) && start.len >= 8 {
+    let is_file = has_port(ports, 69) && matches!(start.first() >> 48, 1 | 2);
+    if is_file && is_printable((start.first() >> 40) as u8) && start.len >= 8 {
         return (Protocol::Tftp, Stage::Plaintext);
     }
     if (has_port(ports, 546) || has_port(ports, 547)) && is_dhcp6(start) {
         return (Protocol::Dhcp, Stage::Plaintext);
     }
-    let collectd = has_port(ports, 25826) && start.a >> 48 == 0 && start.second() >= 6;
-    if collectd && start.second() < start.len && is_printable((start.a >> 24) as u8) {
+    let collectd = has_port(ports, 25826) && start.first() >> 48 == 0 && length_field(start) >= 6;
+    if collectd && length_field(start) < start.len && is_printable((start.first() >> 24) as u8) {
         return (Protocol::Collectd, Stage::Plaintext);
     }
     let coap = coap(start, ports);
@@ -980,8 +918,8 @@ const fn doubtful(start: Start, ports: (u16, u16)) -> Reading {
         return coap;
     }
     // A SYN of uTP: type 4, version 1, no difference of times yet (BEP 29).
-    if start.first() == 0x41 && (start.a >> 48) as u8 <= 2 && start.b >> 32 == 0 {
-        let has_window = start.b as u32 != 0 && start.a as u32 != 0;
+    if start.byte(0) == 0x41 && start.byte(1) <= 2 && start.long(8) >> 32 == 0 {
+        let has_window = start.long(8) as u32 != 0 && start.first() as u32 != 0;
         let is_syn = has_window && start.len >= 20 && start.len <= 32;
         return if is_syn { (Protocol::Bittorrent, Stage::Unknown) } else { UNKNOWN };
     }
@@ -990,23 +928,23 @@ const fn doubtful(start: Start, ports: (u16, u16)) -> Reading {
 
 /// A message type, and a first option that fits (RFC 8415, sections 7.3 and 8).
 #[inline(always)]
-const fn is_dhcp6(start: Start) -> bool {
-    let (option, length) = ((start.a >> 16) as u16, start.a as u16 as u32);
-    let is_relayed = matches!(start.first(), 12 | 13) && start.len >= 34;
+const fn is_dhcp6(start: Window) -> bool {
+    let (option, length) = ((start.first() >> 16) as u16, start.first() as u16 as u32);
+    let is_relayed = matches!(start.byte(0), 12 | 13) && start.len >= 34;
     let has_option = option != 0 && option <= 255 && length + 8 <= start.len;
-    is_relayed || start.first() >= 1 && start.first() <= 11 && has_option
+    is_relayed || start.byte(0) >= 1 && start.byte(0) <= 11 && has_option
 }
 
 /// Version 1, a token of up to 8 bytes, and a request with an option that requests begin with (RFC
 /// 7252, section 3). Off its port, only one with a path.
 #[inline(always)]
-const fn coap(start: Start, ports: (u16, u16)) -> Reading {
-    let (first, code) = (start.first(), (start.a >> 48) as u8);
+const fn coap(start: Window, ports: (u16, u16)) -> Reading {
+    let (first, code) = (start.byte(0), start.byte(1));
     let token = (first & 0xf) as u32;
     if first >> 6 != 1 || token > 8 {
         return UNKNOWN;
     }
-    let options = start.word(4 + token);
+    let options = start.long(4 + token);
     let (option, next) = ((options >> 56) as u8, (options >> 48) as u8);
     let is_port = has_port(ports, 5683);
     let is_request = code >= 1 && code <= 7 && first & 0x20 == 0;
@@ -1015,7 +953,7 @@ const fn coap(start: Start, ports: (u16, u16)) -> Reading {
     let is_ping = code == 0 && token == 0 && start.len == 4;
     let is_response = matches!(code >> 5, 2 | 4 | 5);
     // Drafts had the options' count for the token's length, and no token.
-    let is_draft = token != 0 && matches!((start.a >> 24) as u8 >> 4, 1..=9);
+    let is_draft = token != 0 && matches!((start.first() >> 24) as u8 >> 4, 1..=9);
     let is_usual = is_port && (is_request && (has_option || is_draft) || is_ping || is_response);
     let is_path = is_request && has_path && start.len > 5 + token;
     plain(is_usual || is_path, Protocol::Coap)
@@ -1024,8 +962,8 @@ const fn coap(start: Start, ports: (u16, u16)) -> Reading {
 /// Version 2 and a payload type of those in use (RFC 3550, section 5.1; RFC 3551, section 6), or a
 /// report of RTCP (section 6.4). Whether it is SRTP the header does not tell.
 #[inline(always)]
-const fn rtp(start: Start) -> Reading {
-    let (first, second) = (start.first(), (start.a >> 48) as u8);
+const fn rtp(start: Window) -> Reading {
+    let (first, second) = (start.byte(0), start.byte(1));
     if first >> 6 != 2 || start.len < 8 {
         return UNKNOWN;
     }
@@ -1037,11 +975,11 @@ const fn rtp(start: Start) -> Reading {
         _ => 0,
     };
     if rtcp_words != 0 {
-        let fits = start.second() >= rtcp_words && (start.second() + 1) * 4 <= start.len;
+        let fits = length_field(start) >= rtcp_words && (length_field(start) + 1) * 4 <= start.len;
         return if fits { (Protocol::Rtp, Stage::Unknown) } else { UNKNOWN };
     }
     let is_in_use = matches!(second & 0x7f, 0 | 3..=18 | 25..=34 | 96..=127);
-    let source = start.b >> 32;
+    let source = start.long(8) >> 32;
     // Neither padding nor contributors nor an extension begins a call.
     if first == 0x80 && is_in_use && source > 0xff && start.len >= 20 {
         return (Protocol::Rtp, Stage::Unknown);
