@@ -14,6 +14,9 @@ use x509_cert::time::Time;
 
 use super::Certificate;
 
+/// Most names of one certificate that are kept.
+const NAMES_MAX: usize = 256;
+
 const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
@@ -70,7 +73,7 @@ fn time(time: Time) -> Option<Timestamp> {
 /// people and services. A name of another kind is left out.
 fn alternative_names(der: &[u8]) -> Vec<String> {
     let names = Vec::<Any>::from_der(der).unwrap_or_default();
-    names.iter().filter_map(alternative_name).collect()
+    names.iter().filter_map(alternative_name).take(NAMES_MAX).collect()
 }
 
 fn alternative_name(name: &Any) -> Option<String> {
@@ -126,4 +129,99 @@ pub(super) fn bits(number: &[u8]) -> usize {
 fn named(names: &[(ObjectIdentifier, &str)], oid: ObjectIdentifier) -> String {
     let known = names.iter().find(|(known, _)| *known == oid);
     known.map_or_else(|| oid.to_string(), |(_, name)| (*name).into())
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::protocol::tls::Tls;
+    use alloc::vec;
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType, SignatureAlgorithm};
+
+    fn issue(algorithm: &'static SignatureAlgorithm, names: Vec<SanType>) -> Vec<u8> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::OrganizationName, "Example, Inc.");
+        params.distinguished_name.push(DnType::CommonName, "größe");
+        params.subject_alt_names = names;
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn keys_have_their_names() {
+        let check = |algorithm, expect| {
+            assert_eq!(read(&issue(algorithm, Vec::new())).unwrap().key, expect);
+        };
+        check(&rcgen::PKCS_ECDSA_P256_SHA256, "EC P-256");
+        check(&rcgen::PKCS_ECDSA_P384_SHA384, "EC P-384");
+        check(&rcgen::PKCS_ED25519, "Ed25519");
+    }
+
+    #[test]
+    fn names_of_every_kind_are_kept() {
+        let names = vec![
+            SanType::DnsName("db.example.org".try_into().unwrap()),
+            SanType::IpAddress([192, 0, 2, 7].into()),
+            SanType::IpAddress([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7].into()),
+            SanType::URI("spiffe://example.org/ns/shop/sa/web".try_into().unwrap()),
+            SanType::Rfc822Name("web@example.org".try_into().unwrap()),
+        ];
+        let certificate = read(&issue(&rcgen::PKCS_ED25519, names)).unwrap();
+        assert_eq!(
+            certificate.names,
+            [
+                "db.example.org",
+                "192.0.2.7",
+                "2001:db8::7",
+                "spiffe://example.org/ns/shop/sa/web",
+                "web@example.org",
+            ]
+        );
+        // In the certificate the common name comes first: RFC 4514 reverses the order.
+        assert_eq!(certificate.subject, "O=Example\\, Inc.,CN=größe");
+        assert!(certificate.self_signed);
+        let tls = Tls { certificate: Some(certificate), ..Tls::default() };
+        assert_eq!(tls.mesh(), Some("istio"), "a workload by its account");
+    }
+
+    #[test]
+    fn names_have_an_end() {
+        let name = |i| SanType::DnsName(format!("host{i}.example.org").try_into().unwrap());
+        let der = issue(&rcgen::PKCS_ED25519, (0..307).map(name).collect());
+        assert_eq!(read(&der).unwrap().names.len(), NAMES_MAX);
+    }
+
+    #[test]
+    fn a_cut_certificate_is_none() {
+        let der = issue(&rcgen::PKCS_ED25519, Vec::new());
+        for at in 0..der.len() {
+            assert_eq!(read(&der[..at]), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_bits() {
+        let check = |number: &[u8], expect| assert_eq!(bits(number), expect, "{number:x?}");
+        check(&[], 0);
+        check(&[0, 0], 0);
+        check(&[1], 1);
+        check(&[0, 0x80, 0], 16);
+        check(&[0x7f, 0xff], 15);
+    }
+
+    proptest! {
+        #[test]
+        fn changed_certificates_are_read(changes in prop::collection::vec((0..300_usize, any::<u8>()), 1..8)) {
+            let mut der = issue(&rcgen::PKCS_ED25519, Vec::new());
+            for (at, byte) in changes {
+                if let Some(old) = der.get_mut(at) {
+                    *old = byte;
+                }
+            }
+            read(&der);
+        }
+    }
 }

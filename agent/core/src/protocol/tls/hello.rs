@@ -62,6 +62,9 @@ mod extension {
 
 const RANDOM_LEN: usize = 32;
 
+/// Most application protocols of one hello that are kept.
+const PROTOCOLS_MAX: usize = 64;
+
 /// The random of a server hello that asks for another client hello (RFC 8446, section 4.1.3).
 const RETRY_RANDOM: [u8; RANDOM_LEN] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
@@ -166,7 +169,8 @@ fn server_name(mut data: Bytes<'_>) -> Option<String> {
 fn protocols(mut data: Bytes<'_>) -> Vec<String> {
     let Some(mut names) = data.vector16() else { return Vec::new() };
     let names = core::iter::from_fn(move || names.vector8());
-    names.filter(|name| !name.is_empty() && !is_grease(*name)).map(text).collect()
+    let named = names.filter(|name| !name.is_empty() && !is_grease(*name));
+    named.take(PROTOCOLS_MAX).map(text).collect()
 }
 
 fn is_grease(name: Bytes<'_>) -> bool {

@@ -34,8 +34,8 @@
 //!   and its first records are something else.
 //! - A client that pads its records says unknown, unless it pads at random and by chance meets the
 //!   lengths of a row. The data after a flight in one record must not be a multiple of it: with
-//!   padding to blocks, every length is. Nor may it be as long as an alert, a CertificateVerify or
-//!   Finished, which would belong to a flight in several records that went otherwise.
+//!   padding to blocks, every length is. Nor may it be as long as an alert or Finished, nor, where
+//!   nothing follows it, as a CertificateVerify: that may be a flight in several records.
 //! - Certificates that are asked for after the handshake, raw public keys, and a compressed
 //!   certificate under 183 bytes are not seen.
 //! - That the client sent a certificate does not show that the server liked it.
@@ -124,15 +124,15 @@ fn is_proven([first, second, third]: Contents, finished: usize) -> bool {
         && third == Some(finished)
 }
 
-/// The same in one record. The one after it shows that records are not padded to blocks, and is
-/// neither an alert nor what would belong to a flight in several records.
-fn is_coalesced([first, second, _]: Contents, finished: usize) -> bool {
+/// The same in one record. The one after it shows that records are not padded to blocks. It is
+/// neither an alert nor what would belong to a flight in several records that is not over yet.
+fn is_coalesced([first, second, third]: Contents, finished: usize) -> bool {
     const ALERT: usize = 2;
     let Some((first, second)) = first.zip(second) else { return false };
     let is_padded = (second + 1).is_multiple_of(first + 1);
-    let is_data = second != ALERT && second != finished && !is_proof(second);
+    let is_flight = second == finished || is_proof(second) && third.is_none();
     let least = CERTIFICATE_MIN + PROOF_MIN + finished;
-    (least..FRAGMENT).contains(&first) && is_data && !is_padded
+    (least..FRAGMENT).contains(&first) && second != ALERT && !is_flight && !is_padded
 }
 
 /// Whether a CertificateVerify can be so long: its header, algorithm and length, and a signature.
@@ -188,6 +188,8 @@ mod tests {
         check(&[3000, 537, 53], SHA256, Mutual::Mutual);
         check(&[6000, 3334, 53], SHA256, Mutual::Mutual);
         check(&[538, 40], SHA384, Mutual::Mutual);
+        check(&[591, 99, 294, 30], SHA384, Mutual::Mutual);
+        check(&[591, 95, 294], SHA384, Mutual::Mutual);
     }
 
     #[test]
@@ -199,7 +201,6 @@ mod tests {
         check(&[53], SHA384, Mutual::Unknown);
         check(&[165, 21, 53], SHA256, Mutual::Unknown);
         check(&[408, 95], SHA256, Mutual::Unknown);
-        check(&[408, 95, 69], SHA256, Mutual::Unknown);
         check(&[408, 19], SHA256, Mutual::Unknown);
         check(&[486, 69], SHA384, Mutual::Unknown);
         check(&[150, 95, 53], SHA256, Mutual::Unknown);
