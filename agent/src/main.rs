@@ -13,7 +13,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use plainsight::{
     agent,
-    cli::{Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, RunArgs, ScanArgs},
+    cli::{
+        Cli, Command, DoctorArgs, FindingsArgs, LogFormat, MapArgs, ObserveArgs, Output, RunArgs,
+        ScanArgs,
+    },
     client::{Client, NoAgent},
     config::{self, Config, KernelConfig, ScanConfig},
     doctor::{self, Outcome, Report},
@@ -49,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan(args) => scan(args),
         Command::Observe(args) => client_runtime()?.block_on(observe(args)),
         Command::Map(args) => client_runtime()?.block_on(map(args)),
+        Command::Findings(args) => client_runtime()?.block_on(findings(args)),
         Command::Doctor(args) => client_runtime()?.block_on(diagnose(args)),
         Command::Version => {
             view::print(concat!("plainsight ", env!("CARGO_PKG_VERSION"), "\n"))?;
@@ -70,7 +74,10 @@ fn scan(args: ScanArgs) -> anyhow::Result<ExitCode> {
     let config = ScanConfig::new(args)?;
     start_log(LogFormat::Text, "warn")?;
     check_host(&config.kernel)?;
-    let found = agent_runtime()?.block_on(async { agent::scan(config, shutdown()?).await })?;
+    let unseen = doctor::surroundings(&config.kernel);
+    let mut found = agent_runtime()?.block_on(async { agent::scan(config, shutdown()?).await })?;
+    let unseen = unseen.into_iter().filter(|check| check.outcome == Outcome::Warning);
+    found.not_seen = unseen.map(|check| check.found).collect();
     view::print(&match output {
         Output::Text => view::scan::text(&found, Style::of_stdout()),
         Output::Json => serde_json::to_string(&found)? + "\n",
@@ -104,6 +111,22 @@ async fn map(args: MapArgs) -> anyhow::Result<ExitCode> {
         Output::Json => client.edges_json().await? + "\n",
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn findings(args: FindingsArgs) -> anyhow::Result<ExitCode> {
+    let client = Client::new(&args.agent.api)?;
+    let text = client.findings_json().await?;
+    let report = client.findings(&text)?;
+    view::print(&match args.output {
+        Output::Text => view::findings::text(&report, Style::of_stdout()),
+        Output::Json => text + "\n",
+    })?;
+    Ok(match args.fail_on {
+        Some(severity) if report.worst_pending().is_some_and(|worst| worst <= severity) => {
+            ExitCode::from(FOUND)
+        }
+        _ => ExitCode::SUCCESS,
+    })
 }
 
 async fn diagnose(args: DoctorArgs) -> anyhow::Result<ExitCode> {
