@@ -10,6 +10,7 @@ use plainsight::{
     view::{self, Style, scan::Scan},
 };
 use plainsight_core::{
+    finding::{Asked, Coverage, Findings, Report},
     flow::{Held, Totals, balance},
     graph::{self, Edge},
 };
@@ -75,14 +76,35 @@ fn the_screen_of_map() {
 #[test]
 fn the_screen_of_scan() {
     let recording = Recording::read();
+    let report = report(&recording);
     let scan = Scan {
         host: "erp01".into(),
         kernel: "6.1.0-50-cloud-amd64".into(),
         duration: Duration::from_secs(60),
         nothing_left: true,
+        findings: report.findings,
+        expected_plaintext: report.expected_plaintext,
+        not_proven: report.not_proven,
+        not_seen: vec!["bridge br0 forwards".into()],
         map: snapshot(&recording),
     };
     compare("scan.txt", &view::scan::text(&scan, Style::default()));
+}
+
+#[test]
+fn the_findings() {
+    let report = report(&Recording::read());
+    compare("findings.json", &(pretty(&report) + "\n"));
+    compare("findings.txt", &view::findings::text(&report, Style::default()));
+}
+
+#[test]
+fn the_findings_of_another_order_are_the_same() {
+    let recording = Recording::read();
+    let mut edges = edges(&recording);
+    let expect = pretty(&report_of(&edges, &recording));
+    edges.reverse();
+    assert_eq!(pretty(&report_of(&edges, &recording)), expect);
 }
 
 #[test]
@@ -93,6 +115,10 @@ fn hostile_names_reach_no_terminal() {
     let names: Vec<&str> = snapshot.edges.iter().map(|edge| edge.client.name.as_str()).collect();
     assert!(names.iter().any(|name| has_control(name)), "the recording has a hostile name");
     assert!(!has_control(&view::map::text(&snapshot, Style::default())));
+    let report = report(&recording);
+    let clients = report.findings.iter().flat_map(|finding| &finding.clients);
+    assert!(clients.map(|client| client.name.as_str()).any(has_control), "a finding has it, too");
+    assert!(!has_control(&view::findings::text(&report, Style::default())));
 }
 
 #[test]
@@ -104,6 +130,19 @@ fn the_recording_balances() {
 
 fn edges(recording: &Recording) -> Vec<Edge> {
     graph::edges(&recording.halves, &recording.directory, &recording.clock)
+}
+
+/// What is wrong with these hops, as an agent finds it that was there from the start.
+fn report(recording: &Recording) -> Report {
+    report_of(&edges(recording), recording)
+}
+
+fn report_of(edges: &[Edge], recording: &Recording) -> Report {
+    let since = recording.clock.time(0);
+    let mut findings = Findings::new(Asked::default(), 1009, since);
+    let coverage = Coverage { since, lost: 3 };
+    findings.update(edges, recording.clock.time(recording.taken_ns), &coverage);
+    findings.report()
 }
 
 /// Totals as the hooks would have counted them.
@@ -157,6 +196,8 @@ fn sample(recording: &Recording, limit: usize) -> Sample {
         filters: 1,
         clients_cut_off: 0,
         canary: None,
+        findings: export::findings(&report(recording)),
+        state_failures: 0,
         process: Some(ProcessUse { resident_bytes: 9_437_184, cpu_seconds: 0.25 }),
     }
 }

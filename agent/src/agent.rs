@@ -2,6 +2,7 @@
 //! knows all rooms.
 
 mod canary;
+mod findings;
 mod follow;
 mod leaves;
 mod older;
@@ -24,7 +25,10 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
-use plainsight_core::flow::Clock;
+use plainsight_core::{
+    finding::{Asked, Report},
+    flow::Clock,
+};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     net::TcpListener,
@@ -41,12 +45,13 @@ use crate::{
         names::Names,
     },
     doctor,
-    export::{EdgeRows, SERIES_LIMIT, Sample, prometheus},
+    export::{self, EdgeRows, SERIES_LIMIT, Sample, prometheus},
     kernel::{Kernel, Options, Owner},
     serve::{self, FlowFilter, FollowError, Health, Snapshot, Source},
     view::scan::Scan,
 };
 use canary::{Canary, Nest};
+use findings::Register;
 use older::Places;
 use retire::Retirement;
 use state::{Now, State};
@@ -80,6 +85,7 @@ enum Wake {
 #[derive(Clone)]
 struct Shared {
     state: Arc<Mutex<State>>,
+    findings: Arc<Register>,
     followed: Arc<Notify>,
     /// Clients that took nothing of their answer for too long.
     cut_off: Arc<AtomicU64>,
@@ -113,6 +119,10 @@ impl Source for Shared {
         self.snapshot()
     }
 
+    fn findings(&self) -> Report {
+        self.findings.report(&self.snapshot())
+    }
+
     fn recent(&self) -> Vec<Bytes> {
         self.lock().recent()
     }
@@ -129,6 +139,8 @@ impl Source for Shared {
         let sample = Sample {
             edges: EdgeRows::new(&snapshot.edges, SERIES_LIMIT),
             clients_cut_off: self.cut_off.load(Ordering::Relaxed),
+            findings: export::findings(&self.findings.report(&snapshot)),
+            state_failures: self.findings.failures(),
             ..sample
         };
         Ok((prometheus::CONTENT_TYPE, prometheus::encode(&sample)?))
@@ -162,7 +174,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: choose another --listen", config.listen))?;
-    let (shared, hierarchy) = start(&config.kernel, config.cluster)?;
+    let asked = Asked { mutual: config.one_way };
+    let findings = Register::new(asked, config.state_dir.as_deref(), now()?.time);
+    let (shared, hierarchy) = start(&config.kernel, config.cluster, findings)?;
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(shared.clone());
     let server = tokio::spawn(serve::serve(listener, source, async {
@@ -173,15 +187,21 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let places = Places::new(&hierarchy);
     let comparing = tokio::spawn(older::compare(shared.clone(), places, config.compare_interval));
     let canary = send_canaries(&shared, config.canary_interval, hierarchy).await;
+    let keeping = tokio::spawn(findings::keep(shared.clone()));
     let result = watch(&shared, shutdown).await;
-    for task in canary.into_iter().chain([comparing]) {
+    for task in canary.into_iter().chain([comparing, keeping]) {
         task.abort();
         // Until it has let go of the state. That it was cancelled is no news.
         _ = task.await;
     }
     _ = stop.send(());
     let served = server.await.context("the server's task panicked")?;
+    let findings = Arc::clone(&shared.findings);
+    if findings.is_kept() {
+        findings.report(&shared.snapshot());
+    }
     let left = leave(shared);
+    findings.save(true);
     result.and(served.context("the server failed"))?;
     ensure!(left != Some(false), "the kernel still holds something of ours after {LEAVE:?}");
     Ok(())
@@ -193,7 +213,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 ///
 /// If something is missing that the agent needs, or the kernel refuses an operation.
 pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Result<Scan> {
-    let (shared, _) = start(&config.kernel, None)?;
+    let asked = Asked { mutual: config.one_way };
+    let findings = Register::new(asked, None, now()?.time);
+    let (shared, _) = start(&config.kernel, None, findings)?;
     let started = Instant::now();
     let end = async {
         tokio::select! {
@@ -205,17 +227,26 @@ pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Res
     let watched = started.elapsed();
     shared.lock().scan(now()?)?;
     let snapshot = shared.snapshot();
+    let report = shared.findings.report(&snapshot);
     Ok(Scan {
         host: host()?,
         kernel: doctor::kernel_release(),
         duration: watched,
+        findings: report.findings,
+        expected_plaintext: report.expected_plaintext,
+        not_proven: report.not_proven,
+        not_seen: Vec::new(),
         nothing_left: leave(shared) == Some(true),
         map: Arc::unwrap_or_clone(snapshot),
     })
 }
 
 /// Loads and attaches.
-fn start(config: &KernelConfig, cluster: Option<String>) -> Result<(Shared, Hierarchy)> {
+fn start(
+    config: &KernelConfig,
+    cluster: Option<String>,
+    findings: Register,
+) -> Result<(Shared, Hierarchy)> {
     let hierarchy = mount::hierarchy(config.cgroup.as_deref())?;
     let Hierarchy { attach, root } = &hierarchy;
     let folder = File::open(attach).with_context(|| format!("opening {}", attach.display()))?;
@@ -241,7 +272,12 @@ fn start(config: &KernelConfig, cluster: Option<String>) -> Result<(Shared, Hier
     let mut state = State::new(kernel, names, retirement, now()?)?;
     state.scan(now()?)?;
     let state = Arc::new(Mutex::new(state));
-    let shared = Shared { state, followed: Arc::default(), cut_off: Arc::default() };
+    let shared = Shared {
+        state,
+        findings: Arc::new(findings),
+        followed: Arc::default(),
+        cut_off: Arc::default(),
+    };
     Ok((shared, hierarchy))
 }
 

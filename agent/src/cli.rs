@@ -8,6 +8,7 @@ use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use plainsight_core::{
+    finding::Severity,
     protocol::{Security, Transport},
     record::Decision,
 };
@@ -35,6 +36,8 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Show who talks to whom, as a running agent has seen it.
     Map(MapArgs),
+    /// Show what is wrong with the hops that a running agent has seen, and what to do about it.
+    Findings(FindingsArgs),
     /// Say what was spoken in capture files, and how it was protected.
     Replay(ReplayArgs),
     /// Check what the agent needs on this host, and how a running agent is doing.
@@ -61,6 +64,12 @@ pub struct RunArgs {
     /// Name of the cluster this host belongs to, added to each of its workloads.
     #[arg(long, value_name = "NAME", env = "PLAINSIGHT_CLUSTER")]
     pub cluster: Option<String>,
+    /// Folder in which findings are kept from one run to the next [default: none].
+    #[arg(long, value_name = "PATH", env = "PLAINSIGHT_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Whether clients without a certificate of their own are findings.
+    #[arg(long, env = "PLAINSIGHT_ONE_WAY")]
+    pub one_way: bool,
     /// How often the agent checks itself by a connection of its own [default: 10s].
     #[arg(
         long,
@@ -117,6 +126,9 @@ pub struct ScanArgs {
     /// What to watch and how much to keep.
     #[command(flatten)]
     pub kernel: KernelArgs,
+    /// Whether clients without a certificate of their own are findings.
+    #[arg(long, env = "PLAINSIGHT_ONE_WAY")]
+    pub one_way: bool,
     /// How to print.
     #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "PLAINSIGHT_OUTPUT")]
     pub output: Output,
@@ -208,6 +220,21 @@ pub struct MapArgs {
     pub output: Output,
 }
 
+/// `findings`.
+#[derive(Debug, Args)]
+pub struct FindingsArgs {
+    /// Where the agent answers.
+    #[command(flatten)]
+    pub agent: AgentArgs,
+    /// End with status 1 where a finding is at least as severe as this, and neither fixed nor
+    /// accepted: critical, high, medium, low or info.
+    #[arg(long, value_name = "SEVERITY", value_parser = severity, env = "PLAINSIGHT_FAIL_ON")]
+    pub fail_on: Option<Severity>,
+    /// How to print.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "PLAINSIGHT_OUTPUT")]
+    pub output: Output,
+}
+
 /// `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -275,6 +302,13 @@ pub enum Output {
     Json,
 }
 
+fn severity(text: &str) -> Result<Severity, String> {
+    Severity::from_name(text).ok_or_else(|| {
+        let names = Severity::ALL.map(Severity::name);
+        format!("write one of {}", names.join(", "))
+    })
+}
+
 /// What is printed of captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ReplayOutput {
@@ -284,7 +318,7 @@ pub enum ReplayOutput {
     Map,
     /// The same as JSON, as the API gives it.
     Edges,
-    /// What is wrong with it, as JSON.
+    /// What is wrong with it, for people.
     Findings,
     /// Each stream as tab-separated values, with capture names relative to the folder.
     Labels,
@@ -414,6 +448,7 @@ mod tests {
             "plainsight observe --verdict perhaps",
             "plainsight observe --min-duration 5",
             "plainsight observe --sample 0",
+            "plainsight findings --fail-on grave",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

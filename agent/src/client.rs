@@ -1,6 +1,7 @@
 //! A running agent, asked over its HTTP side.
 
 use anyhow::{Context as _, bail};
+use plainsight_core::finding::Report;
 use reqwest::{Response, StatusCode, Url, redirect::Policy};
 use std::time::Duration;
 
@@ -77,6 +78,21 @@ impl Client {
     /// The map as the agent wrote it.
     pub async fn edges_json(&self) -> anyhow::Result<String> {
         self.text("/api/v1/edges").await
+    }
+
+    /// What is wrong, as the agent wrote it.
+    pub async fn findings_json(&self) -> anyhow::Result<String> {
+        self.text("/api/v1/findings").await
+    }
+
+    /// The same, read.
+    pub fn findings(&self, text: &str) -> anyhow::Result<Report> {
+        serde_json::from_str(text).with_context(|| {
+            format!(
+                "the answer of {} are no findings: is it another version's agent?",
+                self.address()
+            )
+        })
     }
 
     /// What the agent says of itself.

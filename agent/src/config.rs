@@ -54,6 +54,10 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The cluster's name, put on every local workload.
     pub cluster: Option<String>,
+    /// Where findings are kept from one run to the next.
+    pub state_dir: Option<PathBuf>,
+    /// Whether clients without a certificate are findings.
+    pub one_way: bool,
     /// How often the agent checks itself by a connection of its own.
     pub canary_interval: Duration,
     /// How often what the programs saw is compared with the kernel's list of sockets.
@@ -67,6 +71,8 @@ pub struct ScanConfig {
     pub kernel: KernelConfig,
     /// How long to watch.
     pub duration: Duration,
+    /// Whether clients without a certificate are findings.
+    pub one_way: bool,
 }
 
 /// What is asked of the kernel.
@@ -113,6 +119,8 @@ struct File {
     ring_bytes: Option<Spanned<u32>>,
     log_format: Option<Spanned<LogFormat>>,
     cluster: Option<Spanned<String>>,
+    state_dir: Option<Spanned<PathBuf>>,
+    one_way: Option<Spanned<bool>>,
 }
 
 /// A value that somebody chose, and where.
@@ -140,6 +148,8 @@ impl Config {
                 .map(|c| c.value)
                 .unwrap_or_default(),
             cluster: cluster(chosen.of(typed.cluster, file.cluster))?,
+            state_dir: chosen.of(typed.state_dir, file.state_dir).map(|chosen| chosen.value),
+            one_way: typed.one_way || file.one_way.is_some_and(|chosen| chosen.value),
             canary_interval: typed.canary_interval.unwrap_or(CANARY_INTERVAL),
             compare_interval: typed.compare_interval.unwrap_or(COMPARE_INTERVAL),
         })
@@ -151,7 +161,8 @@ impl Config {
 impl ScanConfig {
     /// The settings of `scan`, checked.
     pub fn new(typed: ScanArgs) -> Result<Self, ConfigError> {
-        Ok(Self { kernel: KernelConfig::new(typed.kernel)?, duration: typed.duration })
+        let kernel = KernelConfig::new(typed.kernel)?;
+        Ok(Self { kernel, duration: typed.duration, one_way: typed.one_way })
     }
 }
 
@@ -406,7 +417,8 @@ mod tests {
     #[test]
     fn a_file_sets_what_was_not_typed() {
         let text = "# Settings.\nlisten: 127.0.0.1:9000\nmax-edges: 1000\nring-bytes: 65536\nedge-idle: 90m\n\
-                    log-format: json\ncgroup: /sys/fs/cgroup/x\ncluster: west\n";
+                    log-format: json\ncgroup: /sys/fs/cgroup/x\ncluster: west\n\
+                    state-dir: /var/lib/plainsight\none-way: true\n";
         let kernel = KernelArgs { max_edges: Some(77), ..KernelArgs::default() };
         let config = from_file(text, RunArgs { kernel, ..RunArgs::default() }).unwrap();
         let expect = Config {
@@ -420,6 +432,8 @@ mod tests {
             listen: "127.0.0.1:9000".parse().unwrap(),
             log_format: LogFormat::Json,
             cluster: Some("west".into()),
+            state_dir: Some("/var/lib/plainsight".into()),
+            one_way: true,
             canary_interval: CANARY_INTERVAL,
             compare_interval: COMPARE_INTERVAL,
         };
@@ -451,7 +465,7 @@ mod tests {
             "zzz: 1\n",
             "FILE:1:1: unknown key `zzz`; the keys are listen, cgroup, max-edges, edge-quota, \
              edge-idle, ring-bytes, \
-             log-format, cluster",
+             log-format, cluster, state-dir, one-way",
         );
         check("max-edges: 0\n", "FILE:1:12: max-edges 0: write 1 to 16777216");
         check(

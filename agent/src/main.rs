@@ -14,8 +14,8 @@ use clap::Parser as _;
 use plainsight::{
     agent,
     cli::{
-        Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, ReplayArgs,
-        ReplayOutput, RunArgs, ScanArgs,
+        Cli, Command, DoctorArgs, FindingsArgs, LogFormat, MapArgs, ObserveArgs, Output,
+        ReplayArgs, ReplayOutput, RunArgs, ScanArgs,
     },
     client::{Client, NoAgent},
     config::{self, Config, KernelConfig, ScanConfig},
@@ -54,6 +54,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan(args) => scan(args),
         Command::Observe(args) => client_runtime()?.block_on(observe(args)),
         Command::Map(args) => client_runtime()?.block_on(map(args)),
+        Command::Findings(args) => client_runtime()?.block_on(findings(args)),
         Command::Replay(args) => replay(&args),
         Command::Doctor(args) => client_runtime()?.block_on(diagnose(args)),
         Command::Version => {
@@ -76,7 +77,10 @@ fn scan(args: ScanArgs) -> anyhow::Result<ExitCode> {
     let config = ScanConfig::new(args)?;
     start_log(LogFormat::Text, "warn")?;
     check_host(&config.kernel)?;
-    let found = agent_runtime()?.block_on(async { agent::scan(config, shutdown()?).await })?;
+    let unseen = doctor::surroundings(&config.kernel);
+    let mut found = agent_runtime()?.block_on(async { agent::scan(config, shutdown()?).await })?;
+    let unseen = unseen.into_iter().filter(|check| check.outcome == Outcome::Warning);
+    found.not_seen = unseen.map(|check| check.found).collect();
     view::print(&match output {
         Output::Text => view::scan::text(&found, Style::of_stdout()),
         Output::Json => serde_json::to_string(&found)? + "\n",
@@ -112,6 +116,22 @@ async fn map(args: MapArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn findings(args: FindingsArgs) -> anyhow::Result<ExitCode> {
+    let client = Client::new(&args.agent.api)?;
+    let text = client.findings_json().await?;
+    let report = client.findings(&text)?;
+    view::print(&match args.output {
+        Output::Text => view::findings::text(&report, Style::of_stdout()),
+        Output::Json => text + "\n",
+    })?;
+    Ok(match args.fail_on {
+        Some(severity) if report.worst_pending().is_some_and(|worst| worst <= severity) => {
+            ExitCode::from(FOUND)
+        }
+        _ => ExitCode::SUCCESS,
+    })
+}
+
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let path = args.path.as_path();
     let files = replay::files(path).with_context(|| format!("{}", path.display()))?;
@@ -138,7 +158,9 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             view::print(&view::map::text(&snapshot(map), Style::of_stdout()))?;
         }
         ReplayOutput::Edges => view::print(&(serde_json::to_string(&snapshot(map))? + "\n"))?,
-        ReplayOutput::Findings => view::print(&(serde_json::to_string(&map.report())? + "\n"))?,
+        ReplayOutput::Findings => {
+            view::print(&view::findings::text(&map.report(), Style::of_stdout()))?;
+        }
     }
     Ok(status)
 }

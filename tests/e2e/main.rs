@@ -11,6 +11,7 @@ mod complete;
 mod debian;
 mod doctor;
 mod failures;
+mod findings;
 mod full_map;
 mod handover;
 mod lifecycle;

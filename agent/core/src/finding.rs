@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use self::expected::expected;
 pub use self::proof::{Amount, Doubt, NotProven, doubt, not_proven};
 pub use self::register::{Coverage, Findings};
-pub use self::rules::Asked;
+pub use self::rules::{Asked, is_clear, is_sealed};
 pub use self::severity::Severity;
 use crate::graph::Scope;
 use crate::identity::{Confidence, Workload};
@@ -136,6 +136,16 @@ pub struct Report {
     pub since: Timestamp,
     /// The moment.
     pub taken_at: Timestamp,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The worst of those that ask somebody to do something.
+    pub fn worst_pending(&self) -> Option<Severity> {
+        let pending = self.findings.iter().filter(|finding| finding.state.is_pending());
+        pending.map(|finding| finding.severity).min()
+    }
 }
 
 // === impl Kind ===

@@ -428,6 +428,8 @@ impl State {
             filters: (self.kernel.filters_in_force() - reserved).into(),
             clients_cut_off: 0,
             canary: self.canary.as_ref().map(Canary::runs),
+            findings: BTreeMap::new(),
+            state_failures: 0,
             process: process::usage().map(|usage| ProcessUse {
                 resident_bytes: usage.resident_bytes,
                 cpu_seconds: usage.cpu_seconds,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use plainsight_core::{
     escape,
+    finding::{Kind, Report, Severity, State},
     flow::{Reporter, Totals},
     graph::{Edge, FailuresByKind},
 };
@@ -52,6 +53,10 @@ pub struct Sample {
     pub clients_cut_off: u64,
     /// How its canary fares, where it has one.
     pub canary: Option<CanaryRuns>,
+    /// Findings by kind, severity and state.
+    pub findings: BTreeMap<(Kind, Severity, State), u64>,
+    /// How often the state file could not be written.
+    pub state_failures: u64,
 }
 
 /// Ends of TCP connections on this host that are open, by each of two sources at about the same
@@ -371,6 +376,15 @@ pub fn lost(totals: &Totals) -> Lost {
         reasons.insert(reason.to_owned(), totals.get(counter));
     }
     lost
+}
+
+/// Findings by kind, severity and state.
+pub fn findings(report: &Report) -> BTreeMap<(Kind, Severity, State), u64> {
+    let mut counts = BTreeMap::new();
+    for finding in &report.findings {
+        *counts.entry((finding.kind, finding.severity, finding.state)).or_default() += 1;
+    }
+    counts
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ pub fn encode(sample: &Sample) -> anyhow::Result<String> {
     maps(&sample.maps).into_iter().try_for_each(&mut write)?;
     write(scans(&sample.scans))?;
     sample.canary.iter().flat_map(canary).try_for_each(&mut write)?;
+    findings(sample).into_iter().try_for_each(&mut write)?;
     sample.process.as_ref().map(process).into_iter().flatten().try_for_each(&mut write)?;
     Ok(text)
 }
@@ -365,6 +366,27 @@ fn canary(canary: &CanaryRuns) -> [MetricFamily; 2] {
             "plainsight_canary_last_success_timestamp_seconds",
             "When the agent last saw its own connection come back.",
             last,
+        ),
+    ]
+}
+
+/// Their names and addresses are for the API: here they would be series that never end.
+fn findings(sample: &Sample) -> [MetricFamily; 2] {
+    let points = sample.findings.iter().map(|((kind, severity, state), count)| {
+        let labels =
+            [("kind", kind.name()), ("severity", severity.name()), ("state", state.name())];
+        point(&labels, *count)
+    });
+    [
+        gauges(
+            "plainsight_findings",
+            "Findings by kind, severity and state.",
+            points.collect::<Vec<_>>(),
+        ),
+        counters(
+            "plainsight_state_write_failures_total",
+            "How often the state file could not be written.",
+            [point(&[], sample.state_failures)],
         ),
     ]
 }

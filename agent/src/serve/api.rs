@@ -91,6 +91,7 @@ pub fn router(source: Arc<dyn Source>, port: u16, stopped: watch::Receiver<bool>
     let shared = Shared { source, port, stopped };
     Router::new()
         .route("/api/v1/edges", get(edges))
+        .route("/api/v1/findings", get(findings))
         .route("/api/v1/flows", get(flows))
         .route("/metrics", get(metrics))
         .route("/healthz", get(alive))
@@ -104,6 +105,12 @@ pub fn router(source: Arc<dyn Source>, port: u16, stopped: watch::Receiver<bool>
 async fn edges(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
     no_query("edges", query)?;
     let body = serde_json::to_vec(&*shared.source.snapshot()).map_err(internal)?;
+    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+}
+
+async fn findings(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
+    no_query("findings", query)?;
+    let body = serde_json::to_vec(&shared.source.findings()).map_err(internal)?;
     Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 
@@ -139,7 +146,8 @@ fn state(good: bool, why: String) -> Response {
 }
 
 async fn not_found() -> Problem {
-    let paths = "no such path; there are /api/v1/edges, /api/v1/flows, /metrics, /healthz, /readyz";
+    let paths = "no such path; there are /api/v1/edges, /api/v1/findings, /api/v1/flows, /metrics, \
+                 /healthz, /readyz";
     Problem::new(StatusCode::NOT_FOUND, paths)
 }
 

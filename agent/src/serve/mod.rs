@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use plainsight_core::graph::Edge;
+use plainsight_core::{finding::Report, graph::Edge};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpListener,
@@ -76,6 +76,9 @@ pub enum FollowError {
 pub trait Source: Send + Sync + 'static {
     /// The map as it was last read.
     fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// What is wrong, as of the map that was last read.
+    fn findings(&self) -> Report;
 
     /// The latest records, oldest first, each one JSON value and its line feed.
     fn recent(&self) -> Vec<Bytes>;

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::*;
+use plainsight_core::finding::{Asked, Findings};
 
 /// Long enough for a loaded machine, and never waited for where all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +29,11 @@ impl Source for Fake {
         let lost = Lost::from([("ring".into(), BTreeMap::from([("connection".into(), 5)]))]);
         let taken_at = Timestamp::UNIX_EPOCH;
         Arc::new(Snapshot { edges: Vec::new(), complete: true, lost, taken_at })
+    }
+
+    fn findings(&self) -> Report {
+        let findings = Findings::new(Asked::default(), 1, Timestamp::UNIX_EPOCH);
+        findings.report()
     }
 
     fn recent(&self) -> Vec<Bytes> {

@@ -1,6 +1,11 @@
 //! Screens as they are, letter for letter.
 
 use jiff::Timestamp;
+use plainsight_core::{
+    finding::{Asked, Coverage, Findings, Report, State},
+    graph::tls::EdgeTls,
+    protocol::tls::Tls,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -53,7 +58,7 @@ fn failing() -> Value {
 fn encrypted() -> Value {
     json!({
         "server_port": 443, "protocol": "tls", "protocol_version": null, "security": "tls",
-        "state": "unknown", "connections": 1901, "open": 7, "bytes_sent": 123_456_789,
+        "state": "encrypted", "connections": 1901, "open": 7, "bytes_sent": 123_456_789,
         "bytes_received": 10_000, "scope": "outside", "reporters": ["client"],
         "evidence": {"what": "client and server hello", "connections": 1901, "of": 1901}
     })
@@ -62,6 +67,29 @@ fn encrypted() -> Value {
 fn snapshot(edges: Vec<Edge>) -> Snapshot {
     let lost = Lost::from([("ring".into(), BTreeMap::from([("connection".into(), 0)]))]);
     Snapshot { edges, complete: true, lost, taken_at: Timestamp::UNIX_EPOCH }
+}
+
+/// What is wrong with such a map, five minutes later.
+fn found(map: &Snapshot) -> Report {
+    let mut findings = Findings::new(Asked::default(), 1009, Timestamp::UNIX_EPOCH);
+    let coverage = Coverage { since: Timestamp::UNIX_EPOCH, lost: 0 };
+    findings.update(&map.edges, "2026-11-24T00:05:00Z".parse().unwrap(), &coverage);
+    findings.report()
+}
+
+fn scanned(map: Snapshot) -> Scan {
+    let report = found(&map);
+    Scan {
+        host: "erp01".into(),
+        kernel: "5.14.el9".into(),
+        duration: Duration::from_secs(60),
+        nothing_left: true,
+        findings: report.findings,
+        expected_plaintext: report.expected_plaintext,
+        not_proven: report.not_proven,
+        not_seen: Vec::new(),
+        map,
+    }
 }
 
 fn edges() -> Vec<Edge> {
@@ -130,18 +158,11 @@ fn the_scan_counts_datagrams() {
         edge(workload("curl", "process"), workload("10.96.0.10", "address"), over_udp()),
         edge(workload("curl", "process"), workload("folded", "group"), folded()),
     ];
-    let scan = Scan {
-        host: "erp01".into(),
-        kernel: "5.14.el9".into(),
-        duration: Duration::from_secs(60),
-        nothing_left: true,
-        map: snapshot(edges),
-    };
+    let scan = scanned(snapshot(edges));
     let expect = "\
 erp01, 5.14.el9, 1m, blocks nothing: 2 hops, 23 connections, 19 datagrams, 0 lost
-IN CLEAR, LEAVES THIS HOST: 1
-  curl → 10.96.0.10:53  dns  19 datagrams  310 B sent  1,240 B received  a DNS question (RFC 1035)
-UNKNOWN: 1
+EXPECTED PLAINTEXT: 1 (1 dns); busiest curl → 10.96.0.10:53, 19 datagrams
+NOT PROVEN 1 of 2 hops (50.0% of hops, 93.3% of bytes): 1 folded; 0 lost
   curl → folded  unknown  23 connections  1,840 B sent  19.2 KiB received  HTTP/1 request
 Nothing left in the kernel.
 ";
@@ -167,25 +188,23 @@ fn the_scan_is_one_screen() {
         json!({"security": "unknown", "protocol": "unknown", "protocol_version": null,
                "evidence": {"what": "first bytes fit no rule", "connections": 23, "of": 23}}),
     ));
-    let scan = Scan {
-        host: "erp01".into(),
-        kernel: "5.14.el9".into(),
-        duration: Duration::from_millis(60_250),
-        nothing_left: true,
-        map: snapshot(edges),
-    };
+    let duration = Duration::from_millis(60_250);
+    let not_seen = vec!["forwarding by br0 (VMs)".to_owned()];
+    let scan = Scan { duration, not_seen, ..scanned(snapshot(edges)) };
     let expect = "\
 erp01, 5.14.el9, 1m, blocks nothing: 5 hops, 1,948 connections, 0 lost
 IN CLEAR, LEAVES THIS HOST: 1
-  curl → 10.2.0.9:6379  http/1  1 connection  1,840 B sent  19.2 KiB received  HTTP/1 request
+  med  curl → 10.2.0.9:6379  http/1  1 connection  1,840 B sent  19.2 KiB received  HTTP/1 request
+     Server: listen with TLS, or stand behind a proxy on the same host that does. Client: ask for https:// and keep certificate checks on.
 IN CLEAR, STAYS ON THIS HOST: 1
-  curl → nginx.service:8080  http/1  23 connections  1,840 B sent  19.2 KiB received  HTTP/1 request
-ENCRYPTED, OR HANDSHAKE SEEN: 1
+  low  curl → nginx.service:8080  http/1  23 connections  1,840 B sent  19.2 KiB received  HTTP/1 request
+ENCRYPTED: one-way 0, mutual 0, unknown 1; certificates seen on 0 of 1
   curl → [2001:db8::1]:443  tls  1,901 connections  117.7 MiB sent  9.8 KiB received  client and server hello
-UNKNOWN: 1
+NOT PROVEN 1 of 4 hops (25.0% of hops, 0.1% of bytes): 1 unknown protocol; 0 lost
   curl → 10.2.0.8:8080  unknown  23 connections  1,840 B sent  19.2 KiB received  first bytes fit no rule
 FAILED CONNECTS: 1
   curl → 10.0.0.9:81  23 refused, 5 timeout
+NOT SEEN: forwarding by br0 (VMs)
 Nothing left in the kernel.
 ";
     assert_eq!(scan::text(&scan, Style::PLAIN), expect);
@@ -194,6 +213,62 @@ Nothing left in the kernel.
     assert_eq!(json["edges"].as_array().unwrap().len(), 5);
     let unsure = Scan { nothing_left: false, ..scan };
     assert!(!scan::text(&unsure, Style::PLAIN).contains("Nothing left"));
+}
+
+/// A password and a weak handshake, seen by two clients.
+fn trouble() -> Vec<Edge> {
+    let redis = json!({
+        "id": "e-1", "scope": "cluster", "server_port": 6379, "protocol": "redis",
+        "protocol_version": null,
+        "credentials": {"mechanism": "Redis AUTH", "readable": true, "connections": 7}
+    });
+    let mut weak = edge(workload("wget", "process"), workload("10.2.0.8", "address"), encrypted());
+    let mut tls = EdgeTls::default();
+    for version in ["TLS1.0", "TLS1.2"] {
+        let one = Tls { version: Some(version.into()), answered: true, ..Tls::default() };
+        tls.fold(&one, Timestamp::UNIX_EPOCH);
+    }
+    weak.tls = Some(Box::new(tls));
+    let redis = edge(workload("curl", "process"), workload("10.2.0.9", "address"), redis);
+    vec![redis, weak]
+}
+
+#[test]
+fn findings_say_what_to_do_and_what_is_not_proven() {
+    let map = snapshot(trouble());
+    let expect = "\
+NEW 3, WORSE 0, OPEN 0, QUIET 0, FIXED 0, ACCEPTED 0; expected plaintext 0
+SEV   STATE  ID              SERVER         WHAT                                               OWNER    SINCE
+high  NEW    f-712e585d9096  10.2.0.9:6379  Redis AUTH: the secret is readable, 7 of 23; curl  unowned     5m
+     Redis: tls-port with tls-cert-file and tls-key-file, and port 0 to close the one without.
+     Client: rediss:// in its URL, or --tls with --cacert.
+     Then change the secret: whoever was on the way has it.
+med   NEW    f-4cecbf15406d  10.2.0.8:443   weak: TLS1.0, 1 of 2; wget                         unowned     5m
+     Server: offer TLS 1.2 and 1.3 only, with ECDHE and AEAD suites (nginx: ssl_protocols and ssl_ciphers; OpenSSL's MinProtocol).
+     Client: where it offers nothing better, update it first.
+med   NEW    f-ed82cfe5932f  10.2.0.9:6379  redis in clear, 23 of 23; curl                     unowned     5m
+     Redis: tls-port with tls-cert-file and tls-key-file, and port 0 to close the one without.
+     Client: rediss:// in its URL, or --tls with --cacert.
+NOT PROVEN 0 of 2 hops (0% of hops, 0% of bytes); 0 lost
+";
+    let text = findings::text(&found(&map), Style::PLAIN);
+    assert_eq!(text, expect);
+    let screen = scan::text(&scanned(map), Style::PLAIN);
+    let also = "\
+ALSO FOUND: 2
+  high  10.2.0.9:6379  Redis AUTH: the secret is readable, 7 of 23; curl
+  med   10.2.0.8:443   weak: TLS1.0, 1 of 2; wget
+";
+    assert!(screen.contains(also), "{screen}");
+}
+
+#[test]
+fn what_leaves_is_red_and_what_is_fixed_is_green() {
+    let mut report = found(&snapshot(trouble()));
+    let text = findings::text(&report, COLOUR);
+    assert!(text.contains("\u{1b}[31mhigh\u{1b}[0m") && text.contains("\u{1b}[31mNEW"), "{text}");
+    report.findings[0].state = State::Fixed;
+    assert!(findings::text(&report, COLOUR).contains("\u{1b}[32mFIXED"));
 }
 
 #[test]
@@ -205,15 +280,9 @@ fn long_groups_are_cut_the_busiest_kept() {
             edge(client, workload("nginx", "process"), busier)
         })
         .collect();
-    let scan = Scan {
-        host: "h".into(),
-        kernel: "k".into(),
-        duration: Duration::from_secs(5),
-        nothing_left: true,
-        map: snapshot(edges),
-    };
+    let scan = scanned(snapshot(edges));
     let text = scan::text(&scan, Style::PLAIN);
-    assert!(text.contains("STAYS ON THIS HOST: 13\n  client-13 →"), "{text}");
+    assert!(text.contains("STAYS ON THIS HOST: 13\n  low  client-13 →"), "{text}");
     assert!(text.contains("  and 3 more: -o json has them all\n"), "{text}");
     assert!(!text.contains("client-3 "), "{text}");
 }
@@ -309,12 +378,13 @@ fn hostile_names_stay_on_their_line() {
     )]);
     let lost = Lost::from([(HOSTILE.into(), BTreeMap::from([(HOSTILE.into(), 1)]))]);
     let map = Snapshot { lost, ..map };
+    let report = found(&map);
     let scan = Scan {
         host: HOSTILE.into(),
         kernel: HOSTILE.into(),
-        duration: Duration::from_secs(1),
         nothing_left: false,
-        map: map.clone(),
+        not_seen: vec![HOSTILE.into()],
+        ..scanned(map.clone())
     };
     let record = record(&[
         ("/plainsight/client", hostile()),
@@ -329,7 +399,8 @@ fn hostile_names_stay_on_their_line() {
     };
     for (text, lines) in [
         (map::text(&map, Style::PLAIN), 3),
-        (scan::text(&scan, Style::PLAIN), 4),
+        (scan::text(&scan, Style::PLAIN), 6),
+        (findings::text(&report, Style::PLAIN), 6),
         (flow::text(&record, Style::PLAIN).unwrap(), 1),
         (doctor::text(&[check], Style::PLAIN), 2),
     ] {

@@ -21,7 +21,7 @@ use super::rules::{self, Asked, Said, Surroundings, is_clear, is_sealed};
 use super::sidecar::Proxies;
 use super::{Finding, Kind, Report, Severity, State, fix};
 use crate::graph::{Edge, Scope};
-use crate::identity::{Confidence, Workload};
+use crate::identity::{self, Confidence, Workload};
 use crate::record::Evidence;
 
 /// How many clients of a finding are kept.
@@ -276,10 +276,14 @@ impl Findings {
         now: Timestamp,
     ) -> BTreeMap<(Listener, Kind), Vec<Observation<'a>>> {
         let proxies = Proxies::among(edges);
+        let folded = folded(edges);
         let said = |listener: &Listener, kind, edge: &Edge| {
             let was_sealed = self.was_sealed(listener, edge);
             let around = Surroundings { now, asked: self.asked, proxies: &proxies, was_sealed };
-            rules::said(kind, edge, &around)
+            let said = rules::said(kind, edge, &around)?;
+            let is_folded = [&edge.client, &edge.server].map(|end| folded.contains(&who(end)));
+            let good = if is_folded.contains(&true) { 0 } else { said.good };
+            Some(Said { good, ..said })
         };
         let mut observed: BTreeMap<_, Vec<Observation<'a>>> = BTreeMap::new();
         for edge in edges {
@@ -380,6 +384,17 @@ impl Findings {
         let is_expected = observations.iter().all(|one| one.said.severity == Severity::Info);
         self.entries.len() < if is_expected { self.capacity / 2 } else { self.capacity }
     }
+}
+
+/// Ends of which some edges stand for many others: those may have been anything.
+fn folded(edges: &[&Edge]) -> BTreeSet<u64> {
+    let is_group = |workload: &Workload| workload.kind == identity::Kind::Group;
+    let known = |edge: &&Edge| match (is_group(&edge.client), is_group(&edge.server)) {
+        (false, true) => Some(who(&edge.client)),
+        (true, false) => Some(who(&edge.server)),
+        _ => None,
+    };
+    edges.iter().filter_map(known).collect()
 }
 
 // === impl Entry ===

@@ -105,7 +105,7 @@ pub(super) fn said(kind: Kind, edge: &Edge, around: &Surroundings<'_>) -> Option
 }
 
 /// Whether its payload is known to be in the clear, for good.
-pub(super) fn is_clear(edge: &Edge) -> bool {
+pub fn is_clear(edge: &Edge) -> bool {
     edge.state == State::Plaintext
         && edge.security == Security::None
         && edge.protocol != "unknown"
@@ -115,7 +115,7 @@ pub(super) fn is_clear(edge: &Edge) -> bool {
 }
 
 /// Whether its payload is known to be encrypted, from its start.
-pub(super) fn is_sealed(edge: &Edge) -> bool {
+pub fn is_sealed(edge: &Edge) -> bool {
     matches!(edge.state, State::Encrypted | State::Upgraded)
         && !matches!(edge.security, Security::None | Security::Unknown)
         && !edge.joined_late

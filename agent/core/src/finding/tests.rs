@@ -617,6 +617,21 @@ fn where_not_all_clients_are_kept_nothing_is_fixed() {
 }
 
 #[test]
+fn where_a_client_has_too_many_hops_nothing_is_fixed() {
+    let clear = edge("app", "db", 5432);
+    let better = sealed(&clear, 7, 30);
+    let others = Edge { server: identity::folded(), server_port: 0, ..edge("app", "x", 1) };
+    let check = |more: &[Edge], expect| {
+        let mut findings = findings();
+        findings.update(core::slice::from_ref(&clear), at(20), &WATCHED);
+        findings.update(&[&[clear.clone(), better.clone()], more].concat(), at(40), &WATCHED);
+        assert_eq!(findings.report().findings[0].state, expect);
+    };
+    check(&[], State::Fixed);
+    check(&[others], State::New);
+}
+
+#[test]
 fn what_finds_no_room_is_counted_and_the_expected_takes_no_more_than_half() {
     let local = |n| Edge { scope: Scope::Loopback, ..edge("app", &format!("l{n}"), 80) };
     let remote = |n| edge("app", &format!("r{n}"), 80);
