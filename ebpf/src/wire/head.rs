@@ -3,7 +3,8 @@
 //! It reads a fixed window and no ports. Its place is set; its rules grow with the protocols that
 //! Plainsight learns to tell.
 
-use crate::abi::edge::Class;
+use super::protocol::Protocol;
+use super::stage::Stage;
 
 /// How many first bytes are looked at.
 pub const HEAD_LEN: usize = 16;
@@ -84,60 +85,19 @@ pub const fn head(bytes: &[u8; HEAD_LEN], len: usize) -> Head {
     if is_request(start, len) { Head::Http1Request } else { Head::Unknown }
 }
 
-/// The class of a connection from the first payload of both directions.
+/// What a conversation over UDP is, from the start of its first datagram, of `len` bytes.
 #[inline(always)]
-pub const fn class(client: u8, server: u8) -> Class {
-    const NONE: u8 = Head::None as u8;
-    const MISSED: u8 = Head::Missed as u8;
-    const SSH: u8 = Head::Ssh as u8;
-    const CLIENT_HELLO: u8 = Head::TlsClientHello as u8;
-    const SERVER_HELLO: u8 = Head::TlsServerHello as u8;
-    const RESPONSE: u8 = Head::Http1Response as u8;
-    const SETTINGS: u8 = Head::Http2Settings as u8;
-    if client == NONE && server == NONE {
-        Class::Pending
-    } else if client == SSH || server == SSH {
-        Class::Ssh
-    } else if client == CLIENT_HELLO {
-        match server {
-            SERVER_HELLO => Class::Tls,
-            // A hello that is answered in the clear was never TLS.
-            RESPONSE => Class::Http1,
-            _ => Class::TlsOffered,
-        }
-    } else if client == MISSED && server == SERVER_HELLO {
-        // It answers nothing but a client's hello.
-        Class::Tls
-    } else if client == Head::Http2Preface as u8 || client == MISSED && server == SETTINGS {
-        Class::Http2
-    } else if client == Head::Http1Request as u8 || server == RESPONSE {
-        Class::Http1
-    } else {
-        Class::Unknown
-    }
-}
-
-/// The class of a conversation over UDP from the start of its first datagram, of `len` bytes.
-#[inline(always)]
-pub const fn datagram(bytes: &[u8; HEAD_LEN], len: u32) -> Class {
+pub const fn datagram(bytes: &[u8; HEAD_LEN], len: u32) -> (Protocol, Stage) {
     let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *bytes;
     let start = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
     let rest = u32::from_be_bytes([i, j, k, l]);
     if len >= QUIC_MIN_LEN && is_quic_initial(start) {
-        Class::Quic
+        (Protocol::Quic, Stage::Offered)
     } else if len >= DNS_MIN_LEN && is_dns(start, rest) {
-        Class::Dns
+        (Protocol::Dns, Stage::Plaintext)
     } else {
-        Class::Unknown
+        (Protocol::Unknown, Stage::Unknown)
     }
-}
-
-/// Whether nothing that is still to come can change the class of these two heads.
-#[inline(always)]
-pub const fn is_settled(client: u8, server: u8) -> bool {
-    let both = client != Head::None as u8 && server != Head::None as u8;
-    // A hello and bytes that say nothing wait for the other direction.
-    both || matches!(class(client, server), Class::Ssh | Class::Http1 | Class::Http2)
 }
 
 const fn tls(length: u16, message: u8) -> Head {
@@ -263,51 +223,21 @@ mod tests {
 
     #[test]
     fn datagrams() {
-        let check = |bytes: &[u8], len: u32, expect: Class| {
+        let check = |bytes: &[u8], len: u32, expect: Protocol| {
             let mut window = [0; HEAD_LEN];
             window[..bytes.len()].copy_from_slice(bytes);
-            assert_eq!(datagram(&window, len), expect, "{bytes:02x?}");
+            assert_eq!(datagram(&window, len).0, expect, "{bytes:02x?}");
         };
         let query = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
-        check(&query, 40, Class::Dns);
-        check(&query, 16, Class::Unknown);
-        check(&[0x12, 0x34, 0x81, 0x80, 0, 1, 0, 3, 0, 0, 0, 1], 90, Class::Dns);
-        check(&[0x12, 0x34, 1, 0, 0, 1, 0, 3, 0, 0, 0, 0], 40, Class::Unknown);
-        check(&[0x12, 0x34, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0], 40, Class::Unknown);
-        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1200, Class::Quic);
-        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1199, Class::Unknown);
-        check(&[0xd3, 0x6b, 0x33, 0x43, 0xcf, 20], 1252, Class::Quic);
-        check(&[0xc3, 0, 0, 0, 1, 21], 1200, Class::Unknown);
-        check(&[0x43, 0, 0, 0, 1, 8], 1200, Class::Unknown);
-    }
-
-    #[test]
-    fn class_of_both_directions() {
-        let of = |client: Head, server: Head| class(client as u8, server as u8);
-        assert_eq!(of(Head::None, Head::None), Class::Pending);
-        assert_eq!(of(Head::Unknown, Head::None), Class::Unknown);
-        assert_eq!(of(Head::Http1Request, Head::None), Class::Http1);
-        assert_eq!(of(Head::None, Head::Ssh), Class::Ssh);
-        assert_eq!(of(Head::Http2Preface, Head::Http2Settings), Class::Http2);
-        assert_eq!(of(Head::TlsClientHello, Head::TlsServerHello), Class::Tls);
-        assert_eq!(of(Head::TlsClientHello, Head::None), Class::TlsOffered);
-        assert_eq!(of(Head::TlsClientHello, Head::Http1Response), Class::Http1);
-        assert_eq!(of(Head::TlsClientHello, Head::Unknown), Class::TlsOffered);
-        assert_eq!(of(Head::Unknown, Head::TlsServerHello), Class::Unknown);
-        assert_eq!(of(Head::Missed, Head::TlsServerHello), Class::Tls);
-        assert_eq!(of(Head::Missed, Head::Http2Settings), Class::Http2);
-        assert_eq!(of(Head::Missed, Head::Http1Response), Class::Http1);
-        assert_eq!(of(Head::Missed, Head::Unknown), Class::Unknown);
-        assert_eq!(of(Head::TlsClientHello, Head::Missed), Class::TlsOffered);
-    }
-
-    #[test]
-    fn a_hello_alone_is_not_settled() {
-        let settled = |client: Head, server: Head| is_settled(client as u8, server as u8);
-        assert!(!settled(Head::TlsClientHello, Head::None));
-        assert!(!settled(Head::Unknown, Head::None));
-        assert!(settled(Head::TlsClientHello, Head::TlsServerHello));
-        assert!(settled(Head::Http1Request, Head::None));
-        assert!(settled(Head::Unknown, Head::Unknown));
+        check(&query, 40, Protocol::Dns);
+        check(&query, 16, Protocol::Unknown);
+        check(&[0x12, 0x34, 0x81, 0x80, 0, 1, 0, 3, 0, 0, 0, 1], 90, Protocol::Dns);
+        check(&[0x12, 0x34, 1, 0, 0, 1, 0, 3, 0, 0, 0, 0], 40, Protocol::Unknown);
+        check(&[0x12, 0x34, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0], 40, Protocol::Unknown);
+        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1200, Protocol::Quic);
+        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1199, Protocol::Unknown);
+        check(&[0xd3, 0x6b, 0x33, 0x43, 0xcf, 20], 1252, Protocol::Quic);
+        check(&[0xc3, 0, 0, 0, 1, 21], 1200, Protocol::Unknown);
+        check(&[0x43, 0, 0, 0, 1, 8], 1200, Protocol::Unknown);
     }
 }

@@ -4,6 +4,7 @@ pub mod head;
 pub mod ip;
 pub mod protocol;
 pub mod secret;
+pub mod security;
 pub mod stage;
 pub mod talk;
 pub mod tcp;
