@@ -8,3 +8,4 @@ pub mod security;
 pub mod stage;
 pub mod talk;
 pub mod tcp;
+mod window;

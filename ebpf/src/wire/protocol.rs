@@ -213,6 +213,24 @@ protocols! {
     DbLspDisc = 88 "db-lsp-disc",
     /// QUIC before it was a standard, as Google spoke it.
     Gquic = 89 "gquic",
+    /// NNTP (RFC 3977).
+    Nntp = 90 "nntp",
+    /// DRDA, IBM Db2's.
+    Drda = 91 "drda",
+    /// Gearman's job protocol.
+    Gearman = 92 "gearman",
+    /// GIOP, CORBA's.
+    Giop = 93 "giop",
+    /// HL7 over MLLP.
+    Hl7 = 94 "hl7",
+    /// OPC UA over TCP (OPC 10000-6).
+    OpcUa = 95 "opc-ua",
+    /// SMPP, of short message centres.
+    Smpp = 96 "smpp",
+    /// Tars, Tencent's remote calls.
+    Tars = 97 "tars",
+    /// whois (RFC 3912).
+    Whois = 98 "whois",
 }
 
 #[cfg(test)]
