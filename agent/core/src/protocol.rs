@@ -3,6 +3,7 @@
 //! One lower-case name per wire protocol, with its version apart and TLS never part of it.
 
 pub mod conversation;
+pub mod exchange;
 pub mod quic;
 pub mod tls;
 

@@ -231,6 +231,14 @@ protocols! {
     Tars = 97 "tars",
     /// whois (RFC 3912).
     Whois = 98 "whois",
+    /// GTP, which mobile networks tunnel with (3GPP TS 29.060, 29.274 and 29.281).
+    Gtp = 99 "gtp",
+    /// PFCP, which steers those tunnels (3GPP TS 29.244).
+    Pfcp = 100 "pfcp",
+    /// NetFlow and IPFIX (RFC 3954, RFC 7011).
+    Netflow = 101 "netflow",
+    /// sFlow 5.
+    Sflow = 102 "sflow",
 }
 
 #[cfg(test)]
