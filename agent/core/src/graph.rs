@@ -21,13 +21,13 @@ use core::cmp::Reverse;
 use core::net::IpAddr;
 
 use jiff::Timestamp;
-use plainsight_ebpf::abi::edge::{Class, FOLDED, GUESSED, LATE};
+use plainsight_ebpf::abi::edge::{FOLDED, GUESSED, LATE};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{Clock, Half, Reporter};
 use crate::fnv::Fnv;
 use crate::identity::{Confidence, Directory, Workload};
-use crate::protocol::{self, Reading, Security, State, Transport};
+use crate::protocol::{Reading, Security, State, Transport, Upgrade};
 use crate::record::{Evidence, Reached, Verdict};
 pub use credentials::Credentials;
 use nodes::{Node, Nodes};
@@ -138,20 +138,6 @@ pub struct Quantiles {
     pub p99: f64,
 }
 
-/// Whether a connection that began in the clear changed to encryption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Upgrade {
-    /// No offer was seen.
-    None,
-    /// The server offered it, and the client did not take it.
-    OfferedNotTaken,
-    /// The client asked for it, and the server refused.
-    Refused,
-    /// It did.
-    Taken,
-}
-
 /// Whether the link that carries the packets encrypts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -194,8 +180,8 @@ struct Key {
     port: u16,
     transport: Transport,
     late: bool,
-    /// Code of a [`Class`]; the two that read alike are one.
-    class: u8,
+    /// Classes that read alike are one.
+    reading: Reading,
 }
 
 /// Where a server was reached. The greatest stands for many: see [`Edge::server_address`].
@@ -270,20 +256,19 @@ impl Sum {
 
     /// Of all connections, the ones that showed the class.
     fn evidence(&self) -> Evidence {
-        let Classified { all, pending, class } = &self.tally;
-        let class = protocol::class(*class);
-        let shown = match class {
-            Class::Pending => all.connections,
-            _ => all.connections.saturating_sub(*pending),
+        let Classified { all, pending, class, .. } = &self.tally;
+        let shown = match class.is_pending() {
+            true => all.connections,
+            false => all.connections.saturating_sub(*pending),
         };
-        let what = protocol::evidence(class, self.flags);
+        let what = class.evidence(self.flags);
         Evidence { what, connections: shown, of: all.connections }
     }
 
     const fn confidence(&self) -> Confidence {
-        match protocol::class(self.tally.class) {
+        match self.tally.class {
             _ if self.flags & GUESSED != 0 => Confidence::Low,
-            Class::Pending | Class::Unknown => Confidence::Low,
+            class if class.is_unread() => Confidence::Low,
             _ if self.tally.pending != 0 || self.flags & LATE != 0 => Confidence::Medium,
             _ => Confidence::High,
         }
@@ -351,10 +336,10 @@ fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
     // A server's socket may be older where the conversation is not.
     let flags = if late { flags | LATE } else { flags & !LATE };
     for tally in classes.settle(transport) {
-        let class = tally.class.max(Class::Unknown as u8);
+        let reading = tally.class.reading();
         let (reached, reporters) = (reached.clone(), reporters.clone());
         let part = Sum { place, reached, flags, reporters, tally };
-        match sums.entry(Key { client, server, port, transport, late, class }) {
+        match sums.entry(Key { client, server, port, transport, late, reading }) {
             Entry::Occupied(sum) => sum.into_mut().add(part),
             Entry::Vacant(sum) => _ = sum.insert(part),
         }
@@ -363,8 +348,7 @@ fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
 
 fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
     let (client, server) = (nodes.workload(key.client)?, nodes.workload(key.server)?);
-    let reading = protocol::reading(protocol::class(sum.tally.class));
-    let all = &sum.tally.all;
+    let (reading, all) = (key.reading, &sum.tally.all);
     Some(Edge {
         id: id(client, server, key.port, key.transport, &reading, key.late),
         client: client.clone(),
@@ -401,11 +385,11 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
         complete: sum.flags & (LATE | FOLDED) == 0,
         security: reading.security,
         state: reading.state,
-        upgrade: Upgrade::None,
+        upgrade: sum.tally.class.upgrade(),
         link: Link::Unknown,
         scope: sum.place.scope,
         tls: None,
-        credentials: None,
+        credentials: sum.tally.credentials,
         verdict: Verdict::without_policy(),
     })
 }

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use plainsight_core::{
-    graph::{self, Credentials, Upgrade},
+    graph::{self, Credentials},
     identity::{self, Confidence, Workload},
-    protocol::{Security, State, Transport, tls::Tls},
+    protocol::{Security, State, Transport, Upgrade, tls::Tls},
     record::{Addresses, Close, End, Evidence, Layer4, Name, Ports},
 };
 use serde::Serialize;
 
 use super::{
-    Replayed, reading,
+    Replayed,
     stream::{Carrier, Stream},
 };
 
@@ -149,7 +149,7 @@ fn detail<'a>(
         protocol_version: version.or(read.version.map(Cow::Borrowed)),
         security: read.security,
         state: read.state,
-        upgrade: reading::upgrade(stream.stage()),
+        upgrade: stream.class().upgrade(),
         upgraded_at: found.and_then(|found| found.upgraded_at),
         credentials: found.and_then(|found| Credentials::new(found.secret, 1)),
         tls: found.and_then(|found| found.tls.as_ref()),

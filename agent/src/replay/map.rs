@@ -9,14 +9,14 @@ use std::{
 use jiff::Timestamp;
 use plainsight_core::{
     finding::{Asked, Coverage, Findings, Report},
-    graph::{self, Credentials, Edge, FailuresByKind, Link, Scope, Upgrade, tls::EdgeTls},
+    graph::{self, Credentials, Edge, FailuresByKind, Link, Scope, tls::EdgeTls},
     identity::{self, Confidence},
-    protocol::{Reading, State, Transport},
+    protocol::{Class, Reading, State, Transport, Upgrade},
     record::{Close, Evidence, Verdict},
 };
 use plainsight_ebpf::wire::stage::Stage;
 
-use super::{FileError, Refusal, Replayed, reading, stream::Stream};
+use super::{FileError, Refusal, Replayed, stream::Stream};
 
 /// What makes an edge one edge.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +46,7 @@ struct Sum {
     evidence: Option<Cow<'static, str>>,
     confidence: Option<Confidence>,
     /// The greatest, which tells most.
-    stage: Option<Stage>,
+    class: Option<Class>,
 }
 
 /// The map of one or more captures.
@@ -159,7 +159,7 @@ impl Sum {
         self.evidence.get_or_insert_with(|| stream.evidence());
         // The best is the least, and an edge is as sure as the least sure of its connections.
         self.confidence = self.confidence.max(Some(stream.confidence()));
-        self.stage = self.stage.max(Some(stream.stage()));
+        self.class = self.class.max(Some(stream.class()));
     }
 
     /// Takes in connections that carried no payload.
@@ -233,7 +233,7 @@ fn edge(key: Key, sum: Sum) -> Edge {
         complete: !is_late,
         security: reading.security,
         state: reading.state,
-        upgrade: sum.stage.map_or(Upgrade::None, reading::upgrade),
+        upgrade: sum.class.map_or(Upgrade::None, Class::upgrade),
         link: Link::Unknown,
         scope: Scope::between(ip, place.ip()),
         tls: sum.tls,

@@ -1,9 +1,8 @@
 //! What a stream was found to be, in the words of the map.
 
 use plainsight_core::{
-    graph::Upgrade,
     identity::Confidence,
-    protocol::{Reading, Security, State},
+    protocol::{Class, Reading},
 };
 use plainsight_ebpf::wire::{protocol::Protocol, stage::Stage};
 
@@ -12,38 +11,26 @@ use super::stream::{Carrier, Stream};
 // === impl Stream ===
 
 impl Stream {
+    /// Protocol and stage; of what has no ports, as far as that is one of them.
+    pub(super) fn class(&self) -> Class {
+        match (&self.assessment, self.carrier) {
+            (Some(found), _) => Class::new(found.protocol, found.stage),
+            (None, Carrier::Esp) => Class::new(Protocol::EspInUdp, Stage::Encrypted),
+            (None, _) => Class::new(Protocol::Unknown, Stage::Plaintext),
+        }
+    }
+
     /// How far it is protected.
     pub(super) fn stage(&self) -> Stage {
-        match (&self.assessment, self.carrier) {
-            (Some(assessment), _) => assessment.stage,
-            (None, Carrier::Esp) => Stage::Encrypted,
-            (None, _) => Stage::Plaintext,
-        }
+        self.class().stage
     }
 
     /// What it reads as.
     pub(super) fn reading(&self) -> Reading {
-        let stage = self.stage();
-        let Some(assessment) = &self.assessment else {
-            return Reading {
-                protocol: self.carrier.name(),
-                version: None,
-                security: security(Protocol::Unknown, stage),
-                state: state(stage),
-                evidence: "",
-            };
-        };
-        let (protocol, version) = match assessment.protocol {
-            Protocol::Http => ("http", Some("1")),
-            Protocol::Http2 => ("http", Some("2")),
-            other => (other.name(), None),
-        };
-        Reading {
-            protocol,
-            version,
-            security: security(assessment.protocol, stage),
-            state: state(stage),
-            evidence: "",
+        let reading = self.class().reading();
+        match self.assessment {
+            Some(_) => reading,
+            None => Reading { protocol: self.carrier.name(), ..reading },
         }
     }
 
@@ -56,38 +43,5 @@ impl Stream {
             _ if self.is_whole && is_certain => Confidence::High,
             _ => Confidence::Medium,
         }
-    }
-}
-
-/// Whether what is at this stage began in the clear and changed.
-pub(super) const fn upgrade(stage: Stage) -> Upgrade {
-    match stage {
-        Stage::OfferedNotTaken => Upgrade::OfferedNotTaken,
-        Stage::Refused => Upgrade::Refused,
-        Stage::Upgraded => Upgrade::Taken,
-        _ => Upgrade::None,
-    }
-}
-
-const fn state(stage: Stage) -> State {
-    match stage {
-        Stage::Pending | Stage::Unknown => State::Unknown,
-        Stage::Plaintext | Stage::MayUpgrade | Stage::OfferedNotTaken | Stage::Refused => {
-            State::Plaintext
-        }
-        Stage::Offered | Stage::Handshake => State::HandshakeOnly,
-        Stage::Encrypted => State::Encrypted,
-        Stage::Upgraded => State::Upgraded,
-        Stage::Partial => State::Partial,
-    }
-}
-
-const fn security(protocol: Protocol, stage: Stage) -> Security {
-    match (protocol, state(stage)) {
-        (_, State::Plaintext) => Security::None,
-        (Protocol::Ssh, _) => Security::Ssh,
-        (Protocol::Quic, _) => Security::Quic,
-        (Protocol::Tls, _) | (_, State::Upgraded) => Security::Tls,
-        _ => Security::Unknown,
     }
 }

@@ -18,11 +18,12 @@ use aya_ebpf::{
     programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext},
 };
 use plainsight_ebpf::{
-    abi::{Address, Comm, edge::Class, mapped},
+    abi::{Address, Comm, mapped},
     wire::{
-        head::{self, Before, DATAGRAM_LEN, HEAD_LEN, Head},
+        head::{self, HEAD_LEN, Head},
         ip,
-        talk::Side,
+        protocol::Protocol,
+        stage::Stage,
         tcp::{HEADER_LEN, Segment},
     },
 };
@@ -199,6 +200,14 @@ pub(super) fn loaded(value: u8) -> u8 {
     value as u8
 }
 
+/// Keeps what was done before it from being joined with what another branch does: the compiler
+/// may otherwise choose between two addresses and store once, which the verifier refuses, too.
+#[inline(always)]
+pub(super) fn apart() {
+    // SAFETY: an empty instruction sequence.
+    unsafe { core::arch::asm!("", options(nostack)) };
+}
+
 /// A process name of zeros.
 #[inline(always)]
 pub(super) fn no_comm() -> Comm {
@@ -216,12 +225,6 @@ pub(super) fn no_address() -> Address {
 fn zeros() -> [u8; 16] {
     // SAFETY: two words are sixteen bytes. As words they are aligned and stored as such.
     unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>([zero(), zero()]) }
-}
-
-#[inline(always)]
-fn more_zeros() -> [u8; 32] {
-    // SAFETY: four words are thirty-two bytes, likewise.
-    unsafe { core::mem::transmute::<[u64; 4], [u8; 32]>([zero(), zero(), zero(), zero()]) }
 }
 
 // === impl Socket ===
@@ -694,33 +697,30 @@ impl Packet {
 
     /// What a conversation over UDP is, by its first datagram.
     #[inline(always)]
-    pub(super) fn class(&self, datagram: &Datagram) -> Class {
-        let mut window: [u8; DATAGRAM_LEN] = zeros();
+    pub(super) fn reading(&self, datagram: &Datagram) -> (Protocol, Stage) {
+        let mut window: [u8; HEAD_LEN] = zeros();
         // What is shorter than the window is shorter than any rule asks for.
         let whole =
-            datagram.bytes >= DATAGRAM_LEN as u64 && self.load(datagram.payload_at, &mut window);
-        if whole { head::datagram(&window, datagram.bytes as u32) } else { Class::Unknown }
+            datagram.bytes >= HEAD_LEN as u64 && self.load(datagram.payload_at, &mut window);
+        if !whole {
+            return (Protocol::Unknown, Stage::Unknown);
+        }
+        head::datagram(&window, datagram.bytes as u32)
     }
 
     /// What a segment's payload starts with.
-    #[inline(never)]
-    pub(super) fn head(&self, segment: &Segment, side: Side) -> Head {
-        let mut window: [u8; HEAD_LEN] = more_zeros();
+    #[inline(always)]
+    pub(super) fn head(&self, segment: &Segment) -> Head {
+        let mut window: [u8; HEAD_LEN] = zeros();
         let len = self.load_window(segment, &mut window);
-        head::head(&window, len, Before::nothing(side))
+        head::head(&window, len)
     }
 
     /// Loads as much of the window as there is payload, in steps of fixed length: the verifier of
     /// 5.10 does not follow a variable one through this compiler's output.
     #[inline(always)]
-    fn load_window(&self, segment: &Segment, window: &mut [u8; HEAD_LEN]) -> u32 {
-        if segment.payload >= 32 && self.load(segment.payload_at, window) {
-            return segment.payload;
-        }
-        if let Some(sixteen) = window.first_chunk_mut::<16>()
-            && segment.payload >= 16
-            && self.load(segment.payload_at, sixteen)
-        {
+    fn load_window(&self, segment: &Segment, window: &mut [u8; HEAD_LEN]) -> usize {
+        if segment.payload >= 16 && self.load(segment.payload_at, window) {
             return 16;
         }
         if let Some(eight) = window.first_chunk_mut::<8>()

@@ -4,11 +4,9 @@
 //! A rule rests on what the specification fixes: magic numbers, lengths that agree with the
 //! datagram's, fields with few legal values. Ports break ties only, where that leaves two answers.
 
-use super::head::DATAGRAM_LEN;
 use super::protocol::Protocol;
 use super::stage::Stage;
 use super::window::{HEAD_LEN, Window};
-use crate::abi::edge::Class;
 
 /// How many first bytes of a datagram are looked at.
 pub const WINDOW: usize = HEAD_LEN;
@@ -101,22 +99,6 @@ pub const fn later(
 #[inline(always)]
 pub const fn is_settled(reading: (Protocol, Stage)) -> bool {
     matches!(reading.1, Stage::Plaintext | Stage::Encrypted | Stage::Partial)
-}
-
-/// The class of a conversation over UDP from the start of its first datagram, of `len` bytes.
-#[inline(always)]
-pub const fn datagram(bytes: &[u8; DATAGRAM_LEN], len: u32) -> Class {
-    let mut window = [0; WINDOW];
-    let mut at = 0;
-    while at < DATAGRAM_LEN {
-        window[at] = bytes[at];
-        at += 1;
-    }
-    match first(&window, len, 0, 0).0 {
-        Protocol::Quic => Class::Quic,
-        Protocol::Dns => Class::Dns,
-        _ => Class::Unknown,
-    }
 }
 
 /// Bytes 2 and 3, where many protocols have a length.

@@ -14,7 +14,6 @@ use super::secret::Secret;
 use super::talk::Side;
 use super::window::Window;
 
-pub use super::datagram::datagram;
 pub use super::window::HEAD_LEN;
 
 /// What the start of a message is.
@@ -80,9 +79,6 @@ pub struct Before {
     /// Whether it is the first of both.
     pub is_opening: bool,
 }
-
-/// How many first bytes of a datagram the function `datagram` looks at.
-pub const DATAGRAM_LEN: usize = 16;
 
 /// Judges the first bytes of a message, of which `len` have been seen: more than the window holds,
 /// or fewer, of which the rest is ignored.

@@ -13,10 +13,10 @@ use super::expected::expected;
 use super::severity::{self, Severity};
 use super::sidecar::Proxies;
 use crate::graph::tls::{self, EdgeTls, Seen, SeenCertificate, Strength};
-use crate::graph::{Credentials, Edge, Scope, Upgrade};
+use crate::graph::{Credentials, Edge, Scope};
 use crate::identity;
 use crate::protocol::tls::{Basis, Certificate};
-use crate::protocol::{Security, State, Transport};
+use crate::protocol::{Security, State, Transport, Upgrade};
 
 /// What users ask for beyond what everybody wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,10 +13,10 @@ use proptest::prelude::*;
 use super::register::{Acceptance, MOST_CLIENTS};
 use super::*;
 use crate::graph::tls::EdgeTls;
-use crate::graph::{Credentials, Edge, FailuresByKind, Link, Upgrade};
+use crate::graph::{Credentials, Edge, FailuresByKind, Link};
 use crate::identity::{self, MatchedBy};
 use crate::protocol::tls::{Basis, Certificate, Mutual, Tls};
-use crate::protocol::{Security, State as Protection};
+use crate::protocol::{Security, State as Protection, Upgrade};
 use crate::record::Verdict;
 
 /// When all of these tests begin.
