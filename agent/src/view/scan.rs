@@ -100,12 +100,12 @@ pub fn text(scan: &Scan, style: Style) -> String {
     let of = |edge: &Edge| Group::of(edge, &scan.findings);
     let group = |group| in_group(&scan.map.edges, |edge| of(edge) == group);
     let failed = in_group(&scan.map.edges, |edge| edge.failures > 0);
-    let worst_first = |mut edges: Vec<_>| {
+    let worst_first = |mine| {
+        let mut edges = group(mine);
         edges.sort_by_key(|edge| clear_severity(edge, &scan.findings));
         edges
     };
-    let leaving = worst_first(group(Group::ClearLeaving));
-    let staying = worst_first(group(Group::ClearStaying));
+    let (leaving, staying) = (worst_first(Group::ClearLeaving), worst_first(Group::ClearStaying));
     let mut screen = header(scan, style);
     screen += &clear("IN CLEAR, LEAVES THIS HOST", Ink::Bad, &leaving, scan, style);
     screen += &clear("IN CLEAR, STAYS ON THIS HOST", Ink::Doubtful, &staying, scan, style);
