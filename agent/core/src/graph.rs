@@ -4,12 +4,15 @@
 //! on this host its half counts, and a paired server half adds who the server is. The same halves
 //! in another order give the same edges in the same order.
 
+mod credentials;
 mod join;
 mod nodes;
 mod rtt;
 mod tally;
+pub mod tls;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use alloc::format;
 use alloc::string::String;
@@ -26,8 +29,10 @@ use crate::fnv::Fnv;
 use crate::identity::{Confidence, Directory, Workload};
 use crate::protocol::{self, Reading, Security, State, Transport};
 use crate::record::{Evidence, Reached, Verdict};
+pub use credentials::Credentials;
 use nodes::{Node, Nodes};
 use tally::{Classes, Classified};
+use tls::EdgeTls;
 
 /// Who talks to whom, how, and how much.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,8 +101,11 @@ pub struct Edge {
     pub link: Link,
     /// How far it goes.
     pub scope: Scope,
-    /// What a TLS handshake said; handshakes are not read yet.
-    pub tls: Option<()>,
+    /// What the TLS handshakes that were read said, together. Boxed, because most edges have none
+    /// and it is large.
+    pub tls: Option<Box<EdgeTls>>,
+    /// The worst authentication that was seen in the clear.
+    pub credentials: Option<Credentials>,
     /// What protocol, security and state follow from.
     pub evidence: Evidence,
     /// How sure those are: high where every connection showed it, medium where some carried
@@ -397,6 +405,7 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
         link: Link::Unknown,
         scope: sum.place.scope,
         tls: None,
+        credentials: None,
         verdict: Verdict::without_policy(),
     })
 }

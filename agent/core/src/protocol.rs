@@ -2,7 +2,10 @@
 //!
 //! One lower-case name per wire protocol, with its version apart and TLS never part of it.
 
+pub mod assess;
 pub mod conversation;
+pub mod exchange;
+pub mod quic;
 pub mod tls;
 
 use alloc::borrow::Cow;

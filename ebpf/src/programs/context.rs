@@ -20,8 +20,9 @@ use aya_ebpf::{
 use plainsight_ebpf::{
     abi::{Address, Comm, edge::Class, mapped},
     wire::{
-        head::{self, HEAD_LEN, Head},
+        head::{self, Before, DATAGRAM_LEN, HEAD_LEN, Head},
         ip,
+        talk::Side,
         tcp::{HEADER_LEN, Segment},
     },
 };
@@ -215,6 +216,12 @@ pub(super) fn no_address() -> Address {
 fn zeros() -> [u8; 16] {
     // SAFETY: two words are sixteen bytes. As words they are aligned and stored as such.
     unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>([zero(), zero()]) }
+}
+
+#[inline(always)]
+fn more_zeros() -> [u8; 32] {
+    // SAFETY: four words are thirty-two bytes, likewise.
+    unsafe { core::mem::transmute::<[u64; 4], [u8; 32]>([zero(), zero(), zero(), zero()]) }
 }
 
 // === impl Socket ===
@@ -688,26 +695,32 @@ impl Packet {
     /// What a conversation over UDP is, by its first datagram.
     #[inline(always)]
     pub(super) fn class(&self, datagram: &Datagram) -> Class {
-        let mut window: [u8; HEAD_LEN] = zeros();
+        let mut window: [u8; DATAGRAM_LEN] = zeros();
         // What is shorter than the window is shorter than any rule asks for.
         let whole =
-            datagram.bytes >= HEAD_LEN as u64 && self.load(datagram.payload_at, &mut window);
+            datagram.bytes >= DATAGRAM_LEN as u64 && self.load(datagram.payload_at, &mut window);
         if whole { head::datagram(&window, datagram.bytes as u32) } else { Class::Unknown }
     }
 
     /// What a segment's payload starts with.
-    #[inline(always)]
-    pub(super) fn head(&self, segment: &Segment) -> Head {
-        let mut window: [u8; HEAD_LEN] = zeros();
+    #[inline(never)]
+    pub(super) fn head(&self, segment: &Segment, side: Side) -> Head {
+        let mut window: [u8; HEAD_LEN] = more_zeros();
         let len = self.load_window(segment, &mut window);
-        head::head(&window, len)
+        head::head(&window, len, Before::nothing(side))
     }
 
     /// Loads as much of the window as there is payload, in steps of fixed length: the verifier of
     /// 5.10 does not follow a variable one through this compiler's output.
     #[inline(always)]
-    fn load_window(&self, segment: &Segment, window: &mut [u8; HEAD_LEN]) -> usize {
-        if segment.payload >= 16 && self.load(segment.payload_at, window) {
+    fn load_window(&self, segment: &Segment, window: &mut [u8; HEAD_LEN]) -> u32 {
+        if segment.payload >= 32 && self.load(segment.payload_at, window) {
+            return segment.payload;
+        }
+        if let Some(sixteen) = window.first_chunk_mut::<16>()
+            && segment.payload >= 16
+            && self.load(segment.payload_at, sixteen)
+        {
             return 16;
         }
         if let Some(eight) = window.first_chunk_mut::<8>()

@@ -10,7 +10,9 @@ use plainsight_ebpf::{
         flow::{Pair, Phase, SocketState},
     },
     wire::{
-        head::{self, Head},
+        class,
+        head::Head,
+        talk::Side,
         tcp::{ACK, FIN, RST, Segment},
     },
 };
@@ -63,7 +65,7 @@ pub(super) fn egress(packet: &Packet) {
 #[inline(always)]
 fn is_heard(packet: &Packet, socket: AnySocket, state: &SocketState) -> bool {
     state.phase == Phase::Open as u8
-        && state.head_in != Head::None as u8
+        && state.head_in != class::NONE
         && !late::is_late(state)
         && packet.len() > BARE
         && socket.is_carrying()
@@ -145,7 +147,7 @@ fn new(packet: &Packet) -> Option<&'static mut SocketState> {
 #[inline(always)]
 fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
     let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
-    let first_payload = state.head_in == Head::None as u8 && segment.payload > 0;
+    let first_payload = state.head_in == class::NONE && segment.payload > 0;
     if !first_payload && segment.flags & ENDS == 0 {
         return;
     }
@@ -164,8 +166,9 @@ fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
         state.reset_in = 1;
     }
     if first_payload {
-        let first = if tcp.has_received() { Head::Missed } else { packet.head(&segment) };
-        state.head_in = first as u8;
+        let side = if is_client(state) { Side::Server } else { Side::Client };
+        let first = if tcp.has_received() { Head::MISSED } else { packet.head(&segment, side) };
+        state.head_in = class::code(first, side);
     }
 }
 
@@ -218,9 +221,11 @@ fn note_sent(packet: &Packet, socket: Socket, state: &mut SocketState) {
         state.fin_out = segment.end();
         state.fin_out_seen = 1;
     }
-    if segment.payload > 0 && state.head_out == Head::None as u8 {
+    if segment.payload > 0 && state.head_out == class::NONE {
         let first = starts_stream(socket, &segment);
-        state.head_out = if first { packet.head(&segment) } else { Head::Missed } as u8;
+        let side = if is_client(state) { Side::Client } else { Side::Server };
+        let first = if first { packet.head(&segment, side) } else { Head::MISSED };
+        state.head_out = class::code(first, side);
     }
 }
 
@@ -249,10 +254,9 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
         return;
     }
     let (sent, received) = (loaded(state.head_out), loaded(state.head_in));
-    let is_client = state.flow.role == Role::Client as u8;
-    let (client, server) = if is_client { (sent, received) } else { (received, sent) };
-    let settled = head::is_settled(client, server);
-    let class = head::class(client, server);
+    let (client, server) = if is_client(state) { (sent, received) } else { (received, sent) };
+    let settled = class::is_settled(client, server);
+    let class = class::class(client, server);
     if settled || now {
         let pair = late_pair(state);
         let flow = &mut state.flow;
@@ -265,6 +269,11 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
         }
     }
     state.settled = settled.into();
+}
+
+#[inline(always)]
+fn is_client(state: &SocketState) -> bool {
+    state.flow.role == Role::Client as u8
 }
 
 /// What the client's end has left since this end was established before it.

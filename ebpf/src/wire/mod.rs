@@ -1,5 +1,7 @@
 //! Reading what is on the wire: headers and first bytes, the same code in kernel and agent.
 
+pub mod class;
+pub mod datagram;
 pub mod head;
 pub mod ip;
 pub mod protocol;
@@ -7,3 +9,4 @@ pub mod secret;
 pub mod stage;
 pub mod talk;
 pub mod tcp;
+mod window;
