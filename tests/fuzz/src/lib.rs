@@ -4,6 +4,7 @@
 //! promises beyond that, it asserts. `corpus/TARGET/` keeps inputs worth trying again; they are
 //! replayed as a unit test, and are where `cargo xtask fuzz` begins.
 
+mod script;
 mod targets;
 
 /// One parser, fed with arbitrary bytes.
@@ -19,6 +20,11 @@ pub struct Target {
 /// Every target there is.
 pub const TARGETS: &[Target] = &[
     Target { name: "packet", longest: 256, run: targets::packet },
+    Target { name: "heads", longest: 2048, run: targets::heads },
+    Target { name: "conversation", longest: 16_384, run: targets::conversation },
+    Target { name: "datagrams", longest: 8192, run: targets::datagrams },
+    Target { name: "handshake", longest: 16_384, run: targets::handshake },
+    Target { name: "capture", longest: 8192, run: targets::capture },
     Target { name: "event", longest: 8192, run: targets::event },
     Target { name: "mounts", longest: 4096, run: targets::mounts },
     Target { name: "membership", longest: 1024, run: targets::membership },
