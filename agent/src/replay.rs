@@ -85,7 +85,7 @@ pub fn replay(name: String, path: &Path) -> Replayed {
 }
 
 /// The same of a file that is open.
-fn read(name: String, file: impl io::Read + 'static) -> Replayed {
+pub fn read(name: String, file: impl io::Read + 'static) -> Replayed {
     let mut table = Table::new();
     let end = Capture::new(file).and_then(|mut capture| capture.frames(|frame| table.frame(frame)));
     let (streams, refused) = table.finish();

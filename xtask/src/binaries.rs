@@ -13,7 +13,12 @@ use crate::{process, workspace::Workspace};
 
 /// What a static build adds: the same file then runs on this host and on every kernel of the
 /// matrix, whatever C library is there.
-const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+const FUZZ_FLAGS: &str = "-Cpasses=sancov-module \
+    -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+    -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares";
 const STATIC_FLAGS: &str = "-C target-feature=+crt-static";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,17 @@ pub(crate) fn bench_tool(workspace: &Workspace, object: &Path) -> anyhow::Result
     built.get("bench").cloned().context("cargo built no binary `bench`")
 }
 
+/// Builds the fuzz targets with libFuzzer's driver, their coverage counted by the compiler. Only
+/// what is built for the target is counted, so build scripts stay as they are.
+pub(crate) fn fuzz(workspace: &Workspace, object: &Path) -> anyhow::Result<PathBuf> {
+    let mut command = workspace.cargo();
+    command.args(["build", "--locked", "--profile", "fuzz", "--target", TARGET]);
+    command.args(["--package", "plainsight-fuzz", "--features", "driver", "--bin", "fuzz"]);
+    command.env("RUSTFLAGS", FUZZ_FLAGS);
+    let built = process::step("fuzz targets", || build(command, object, Linkage::Dynamic))?;
+    built.get("fuzz").cloned().context("cargo built no binary `fuzz`")
+}
+
 /// Builds the named test targets without running them; returns their paths by name.
 pub(crate) fn tests(
     workspace: &Workspace,
@@ -75,7 +91,7 @@ fn build(
     command.arg("--message-format=json-render-diagnostics");
     if linkage == Linkage::Static {
         // With a target named, the flags leave build scripts and macros alone.
-        command.args(["--target", STATIC_TARGET]).env("RUSTFLAGS", STATIC_FLAGS);
+        command.args(["--target", TARGET]).env("RUSTFLAGS", STATIC_FLAGS);
     }
     Ok(executables(&process::output(&mut command)?))
 }

@@ -7,6 +7,7 @@
 mod bench;
 mod binaries;
 mod ci;
+mod fuzz;
 mod lint;
 mod object;
 mod process;
@@ -58,6 +59,8 @@ enum Command {
     Test(test::Arguments),
     /// Run the kernel and e2e tiers at full counts and print what was wanted and what was measured.
     Prove(prove::Arguments),
+    /// Feed every parser with made-up input, by libFuzzer.
+    Fuzz(fuzz::Arguments),
     /// Run the kernel and e2e tiers on Debian's kernels, each in a virtual machine.
     Vm(vm::Arguments),
     /// Check formatting and run clippy, on the kernel half too.
@@ -89,6 +92,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run { arguments } => run::agent(&workspace, "run", &arguments),
         Command::Scan { arguments } => run::agent(&workspace, "scan", &arguments),
         Command::Test(arguments) => test::run(&workspace, &arguments),
+        Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Prove(arguments) => prove::run(&workspace, &arguments),
         Command::Vm(arguments) => vm::run(&workspace, &arguments),
         Command::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::{
-    process,
+    fuzz, process,
     summary::Proof,
     test::{self, Options, Tier},
     workspace::Workspace,
@@ -19,7 +19,11 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let options = Options { name: arguments.name.as_deref(), full: true, bless: false };
-    let summary = test::tiers(workspace, &[Tier::Kernel, Tier::E2e], &options)?;
+    let mut summary = test::tiers(workspace, &[Tier::Kernel, Tier::E2e], &options)?;
+    // Building the targets takes minutes, so whoever asks for one test does not wait for it.
+    if arguments.name.as_deref().is_none_or(|name| name.contains("fuzz")) {
+        summary.add(fuzz::all(workspace, None, fuzz::FULL_RUNS)?);
+    }
     for line in table(&summary.proofs) {
         process::say(&line);
     }

@@ -45,8 +45,14 @@ pub(crate) struct Options<'a> {
     pub(crate) bless: bool,
 }
 
-const UNIT_PACKAGES: &[&str] =
-    &["plainsight-core", "plainsight", "plainsight-ebpf", "plainsight-tests", "xtask"];
+const UNIT_PACKAGES: &[&str] = &[
+    "plainsight-core",
+    "plainsight",
+    "plainsight-ebpf",
+    "plainsight-tests",
+    "plainsight-fuzz",
+    "xtask",
+];
 
 // === impl Tier ===
 
