@@ -193,13 +193,8 @@ const fn far_target(window: Window) -> Head {
 /// The window from the first space on, or from so far on.
 #[inline(always)]
 pub(super) const fn word_end(window: Window, most: u32) -> Window {
-    let mut rest = window;
-    let mut at = 0;
-    while at < most && rest.byte(0) != b' ' {
-        rest = rest.skip(1);
-        at += 1;
-    }
-    rest
+    let at = window.space();
+    window.skip(if at < most { at } else { most })
 }
 
 /// `NOTICE` of IRC: `NOTICE AUTH :`, `NOTICE * :`.
