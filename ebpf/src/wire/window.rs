@@ -37,14 +37,6 @@ pub(super) const fn masked(text: &[u8]) -> (u64, u64) {
     (word, mask)
 }
 
-/// The highest bit of each byte that is a space.
-#[inline(always)]
-const fn spaces(word: u64) -> u64 {
-    const LOW: u64 = u64::MAX / 255 * 0x7f;
-    let other = word ^ u64::MAX / 255 * b' ' as u64;
-    !(((other & LOW) + LOW) | other | LOW)
-}
-
 impl Window {
     /// What is behind `len` in `bytes` may be anything; rules ask for `len` first.
     #[inline(always)]
@@ -85,15 +77,6 @@ impl Window {
     #[inline(always)]
     pub(super) const fn has(self, bytes: u32) -> bool {
         self.len >= bytes
-    }
-
-    /// Where the first space is, of the first 16 bytes; 16 where there is none. Without a loop: the
-    /// verifier also follows a branch taken by mistake, and that one never leaves a loop.
-    #[inline(always)]
-    pub(super) const fn space(self) -> u32 {
-        let first = spaces(self.a).leading_zeros() / 8;
-        let second = spaces(self.b).leading_zeros() / 8;
-        if first < 8 { first } else { 8 + second }
     }
 
     /// The first eight bytes.
@@ -140,7 +123,7 @@ impl Window {
 
     /// The value of a BER element that starts here, and the window from its contents on (X.690,
     /// sections 8.1.3 to 8.1.5). A length in more than four bytes is none.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) const fn ber(self) -> Option<(u32, Self)> {
         Some(match self.byte(1) {
             length @ 0..=0x7f => (length as u32, self.skip(2)),
