@@ -15,7 +15,7 @@ use plainsight_ebpf::{
         flow::{Flow, OVERFLOWED, VERIFIED},
         mapped,
     },
-    wire::{datagram::PARTS, ip, words},
+    wire::{ip, words},
 };
 
 use super::{
@@ -246,30 +246,13 @@ fn describe(packet: &Packet, socket: Socket, flow: &mut Flow, datagram: &Datagra
     }
 }
 
-/// What a conversation is by a datagram: functions for each part of the rules, which the verifier
-/// checks one by one, as in `listen`.
-macro_rules! parts {
-    ($($name:ident = $part:literal),*) => {
-        $(#[unsafe(no_mangle)]
-        #[inline(never)]
-        extern "C" fn $name(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
-            needed([a, b, c, d, of]);
-            words::first_by($part, [a, b, c, d], of)
-        })*
-
-        #[inline(always)]
-        fn judge_words([a, b, c, d]: [u64; 4], of: u64) -> u64 {
-            const { assert!([$($part),*].len() == PARTS as usize + 1) };
-            let mut reading = 0;
-            $(if reading & 0xff == 0 {
-                reading = $name(a, b, c, d, of);
-            })*
-            reading
-        }
-    };
+/// What a conversation is by a datagram. The verifier checks it once, as in `listen`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
+    needed([a, b, c, d, of]);
+    words::first([a, b, c, d], of)
 }
-
-parts!(judge_sealed = 0, judge_named = 1, judge_clear = 2, judge_doubtful = 3);
 
 /// The same after a further one.
 #[unsafe(no_mangle)]
@@ -281,8 +264,8 @@ extern "C" fn follow_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
 
 #[inline(never)]
 fn judge(packet: &Packet, flow: &mut Flow, datagram: &Datagram, ports: u32) {
-    let words = packet.datagram_start(datagram);
-    let reading = judge_words(words, size(datagram) << 32 | u64::from(ports));
+    let [a, b, c, d] = packet.datagram_start(datagram);
+    let reading = judge_datagram(a, b, c, d, size(datagram) << 32 | u64::from(ports));
     flow.protocol = reading as u8;
     flow.stage = (reading >> 8) as u8;
 }
