@@ -63,6 +63,30 @@ pub enum Tell {
     Proxy = 13,
 }
 
+impl Tell {
+    /// The one with this code, if there is one.
+    #[inline(always)]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::None,
+            1 => Self::Missed,
+            2 => Self::Weak,
+            3 => Self::Sure,
+            4 => Self::More,
+            5 => Self::Greeting,
+            6 => Self::Ask,
+            7 => Self::GoAhead,
+            8 => Self::Refusal,
+            9 => Self::Commit,
+            10 => Self::Answer,
+            11 => Self::Hello,
+            12 => Self::Sealed,
+            13 => Self::Proxy,
+            _ => return None,
+        })
+    }
+}
+
 /// What was said before a message: see [`super::talk::Talk::before`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Before {

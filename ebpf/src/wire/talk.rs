@@ -71,6 +71,21 @@ const FEW: u8 = 4;
 const MANY: u8 = 16;
 
 impl Talk {
+    /// Both halves as one word, the client's in the lower one.
+    #[inline(always)]
+    pub const fn to_word(self) -> u64 {
+        self.client.to_word() as u64 | (self.server.to_word() as u64) << 32
+    }
+
+    /// The conversation of [`Self::to_word`].
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            client: Voice::from_word(word as u32),
+            server: Voice::from_word((word >> 32) as u32),
+        }
+    }
+
     /// Takes in the head of a message.
     #[inline(always)]
     pub const fn hear(&mut self, side: Side, head: Head) {
@@ -276,6 +291,17 @@ impl Talk {
 }
 
 impl Voice {
+    #[inline(always)]
+    const fn to_word(self) -> u32 {
+        u32::from_ne_bytes([self.protocol, self.said, self.last, self.secret])
+    }
+
+    #[inline(always)]
+    const fn from_word(word: u32) -> Self {
+        let [protocol, said, last, secret] = word.to_ne_bytes();
+        Self { protocol, said, last, secret }
+    }
+
     #[inline(always)]
     const fn hear(&mut self, head: Head, other: &Self) {
         const TLS: u8 = Protocol::Tls as u8;
