@@ -40,7 +40,7 @@ struct Reader {
 const DATAGRAMS_MAX: usize = 256;
 
 /// Most times that decryption is tried.
-const DECRYPTIONS_MAX: usize = 128;
+const DECRYPTIONS_MAX: usize = 64;
 
 /// Most connection identifiers that keys are derived from.
 const IDS_MAX: usize = 4;
