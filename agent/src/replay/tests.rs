@@ -95,6 +95,8 @@ fn every_link_leads_to_the_same_stream() {
     check(9, &before(&[0, 0x21]));
     check(9, &before(&[0x21]));
     check(50, &before(&[0xff, 3, 0, 0x21]));
+    check(51, &before(&[0x11, 0, 0, 1, 0, 0, 0, 0x21]));
+    check(104, &before(&[0x0f, 0, 8, 0]));
     check(113, &before(&[0, 0, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0]));
     check(276, &before(&[8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0]));
     // The upper bits say that a checksum stands behind each frame.
