@@ -10,6 +10,7 @@ mod linktype {
     pub(super) const RAW: i32 = 101;
     /// DLT_RAW on most systems, and on OpenBSD, written to a file by mistake.
     pub(super) const DLT_RAW: [i32; 2] = [12, 14];
+    pub(super) const C_HDLC: i32 = 104;
     pub(super) const LOOP: i32 = 108;
     pub(super) const LINUX_SLL: i32 = 113;
     pub(super) const IPV4: i32 = 228;
@@ -58,6 +59,7 @@ pub(super) fn inside(link: i32, frame: &[u8]) -> Inside<'_> {
         _ if DLT_RAW.contains(&link) => ip(frame),
         PPP | PPP_HDLC => ppp(frame),
         PPP_ETHER => from(frame, 6, ppp),
+        C_HDLC => typed(frame, 2, 4),
         LINUX_SLL => typed(frame, 14, 16),
         LINUX_SLL2 => typed(frame, 0, 20),
         _ => Inside::UnknownLink,

@@ -95,6 +95,8 @@ fn every_link_leads_to_the_same_stream() {
     check(9, &before(&[0, 0x21]));
     check(9, &before(&[0x21]));
     check(50, &before(&[0xff, 3, 0, 0x21]));
+    check(51, &before(&[0x11, 0, 0, 1, 0, 0, 0, 0x21]));
+    check(104, &before(&[0x0f, 0, 8, 0]));
     check(113, &before(&[0, 0, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0]));
     check(276, &before(&[8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0]));
     // The upper bits say that a checksum stands behind each frame.
@@ -321,8 +323,35 @@ fn what_is_in_tunnels_is_seen() {
     check(&outer((5000, 4789), 22), &vxlan);
     let gtp = before(&[0x30, 0xff, 0, 0, 0, 0, 0, 1]);
     check(&outer((2152, 2152), 8), &|packet| ipv4(8, 9, 17, &udp((2152, 2152), &gtp(packet))));
+    let etherip = |packet: &[u8]| [&[0x30, 0][..], &ethernet(0x0800, packet)].concat();
+    check("", &|packet| ipv4(8, 9, 97, &etherip(packet)));
+    let geneve = before(&[1, 0, 8, 0, 0, 0, 7, 0, 1, 2, 0x83, 0]);
+    check(&outer((5000, 6081), 12), &|packet| ipv4(8, 9, 17, &udp((5000, 6081), &geneve(packet))));
+    let extended = before(&[0x34, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0x10, 9, 0]);
+    check(&outer((2152, 2152), 16), &|packet| {
+        ipv4(8, 9, 17, &udp((2152, 2152), &extended(packet)))
+    });
+    let tzsp = |packet: &[u8]| {
+        let inner = [&[1, 0, 0, 1, 0, 0x0a, 1, 7, 1][..], &ethernet(0x0800, packet)].concat();
+        ipv4(8, 9, 17, &udp((45_000, 37_008), &inner))
+    };
+    check(&outer((45_000, 37_008), 23), &tzsp);
     let nested = |packet: &[u8]| (0..9).fold(packet.to_vec(), |packet, _| ipv4(8, 9, 4, &packet));
     assert_eq!(told(usual(RAW, &[nested(&http()[0])])), "1 unknown_transport\n", "too deep");
+}
+
+#[test]
+fn teredo_carries_ipv6() {
+    let inner = ipv6("2001:db8::1", "2001:db8::2", 17, &udp((5000, 5001), b"x"));
+    let check = |head: &[u8]| {
+        let outer = ipv4(8, 9, 17, &udp((3544, 3544), &[head, &inner].concat()));
+        let told = told(usual(RAW, &[outer]));
+        let inside = "udp [2001:db8::1]:5000 > [2001:db8::2]:5001 whole 1/0 open unknown\n";
+        assert!(told.ends_with(inside), "{told}");
+    };
+    check(&[]);
+    check(&[0, 0, 1, 2, 3, 4, 5, 6]);
+    check(&[0, 1, 2, 1, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
