@@ -60,9 +60,10 @@ impl Window {
     #[inline(always)]
     pub(super) const fn anew(self) -> Self {
         let Self { a, b, c, d, len } = self;
-        // It keeps the bounds of what is only moved. Those of a sum of bits it does not.
+        // What is only moved keeps its bounds, and its copies share them. Sums of bits do not.
         let len = black_box(len ^ a as u32) ^ a as u32;
-        Self { a: black_box(a), b: black_box(b), c: black_box(c), d: black_box(d), len }
+        let (a, b) = (black_box(a ^ d) ^ d, black_box(b ^ c) ^ c);
+        Self { a, b, c: black_box(c), d: black_box(d), len }
     }
 
     /// The window from `bytes` further on; at most 31.

@@ -332,7 +332,7 @@ fn nothing_is_told_from_noise() {
         state >> 33
     };
     let (mut named, mut sealed) = (0, 0);
-    for _ in 0..100_003 {
+    for _ in 0..20_011 {
         let bytes: [u8; WINDOW] = core::array::from_fn(|_| next() as u8);
         let len = next() as u32 % 1500;
         let reading = first(&bytes, len, next() as u16, next() as u16);
@@ -345,5 +345,5 @@ fn nothing_is_told_from_noise() {
         }
     }
     assert_eq!(sealed, 0);
-    assert!(named < 700, "{named}");
+    assert!(named < 140, "{named}");
 }
