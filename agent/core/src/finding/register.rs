@@ -285,22 +285,23 @@ impl Findings {
             let good = if is_folded.contains(&true) { 0 } else { said.good };
             Some(Said { good, ..said })
         };
+        let listeners: Vec<Listener> = edges.iter().map(|edge| Listener::of(edge)).collect();
         let mut observed: BTreeMap<_, Vec<Observation<'a>>> = BTreeMap::new();
-        for edge in edges {
-            let listener = Listener::of(edge);
+        for (edge, listener) in edges.iter().zip(&listeners) {
             for kind in Kind::ALL {
-                let is_bad = said(&listener, kind, edge).is_some_and(|said| said.bad > 0);
-                if is_bad || self.entries.contains_key(&(listener, kind)) {
-                    observed.entry((listener, kind)).or_default();
+                let key = (*listener, kind);
+                if self.entries.contains_key(&key)
+                    || said(listener, kind, edge).is_some_and(|said| said.bad > 0)
+                {
+                    observed.entry(key).or_default();
                 }
             }
         }
         // What is better counts only where something is worse.
-        for edge in edges {
-            let listener = Listener::of(edge);
+        for (edge, listener) in edges.iter().zip(&listeners) {
             for kind in Kind::ALL {
-                let Some(all) = observed.get_mut(&(listener, kind)) else { continue };
-                let one = said(&listener, kind, edge).map(|said| Observation { edge, said });
+                let Some(all) = observed.get_mut(&(*listener, kind)) else { continue };
+                let one = said(listener, kind, edge).map(|said| Observation { edge, said });
                 all.extend(one);
             }
         }

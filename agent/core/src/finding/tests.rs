@@ -176,6 +176,9 @@ fn what_is_not_known_to_be_in_the_clear_is_no_finding() {
     check(Edge { security: Security::Tls, state: Protection::HandshakeOnly, ..clear.clone() });
     check(Edge { protocol: "kerberos".into(), state: Protection::Partial, ..clear.clone() });
     check(Edge { bytes_sent: 0, bytes_received: 0, ..clear.clone() });
+    // Its connections have gone to another edge, and left bytes behind.
+    let evidence = Evidence { connections: 0, ..clear.evidence.clone() };
+    check(Edge { evidence, ..clear.clone() });
     check(sealed(&clear, 7, 5));
     check(Edge { server: identity::folded(), ..clear });
 }
