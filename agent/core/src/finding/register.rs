@@ -31,8 +31,9 @@ pub const MOST_CLIENTS: usize = 64;
 /// half of it.
 pub const MOST_FINDINGS: usize = 10_000;
 
-/// How many pairs of client and listener are remembered to have been encrypted.
-const MOST_PAIRS: usize = 65_536;
+/// How many pairs of client and listener are remembered to have been encrypted, for each finding
+/// that there is room for.
+const PAIRS: usize = 6;
 
 /// How long a finding is new, or worse, and how long it may be silent.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -63,6 +64,7 @@ pub struct Findings {
     since: Timestamp,
     taken_at: Timestamp,
     refused: u64,
+    forgotten: u64,
     expected: Amount,
     not_proven: NotProven,
 }
@@ -74,6 +76,8 @@ pub struct Kept {
     taken_at: Timestamp,
     covered: Option<Coverage>,
     refused: u64,
+    /// Pairs that were remembered, and are not any more.
+    forgotten: u64,
     entries: Vec<Entry>,
     pairs: BTreeMap<u64, Pair>,
 }
@@ -179,6 +183,7 @@ impl Findings {
             since: now,
             taken_at: now,
             refused: 0,
+            forgotten: 0,
             expected: Amount::default(),
             not_proven: NotProven::default(),
         }
@@ -186,21 +191,21 @@ impl Findings {
 
     /// Those that another agent has left. What there is no room for is counted.
     pub fn restore(kept: Kept, asked: Asked, capacity: usize) -> Self {
-        let Kept { since, taken_at, covered, refused, entries, mut pairs } = kept;
+        let Kept { since, taken_at, covered, refused, entries, pairs, forgotten } = kept;
         let beyond = entries.len().saturating_sub(capacity) as u64;
         let keyed = |entry: Entry| ((entry.listener, entry.kind), entry);
-        while pairs.len() > MOST_PAIRS {
-            pairs.pop_last();
-        }
-        Self {
+        let mut restored = Self {
             entries: entries.into_iter().take(capacity).map(keyed).collect(),
             pairs,
             covered,
             since,
             taken_at,
             refused: refused.saturating_add(beyond),
+            forgotten,
             ..Self::new(asked, capacity, since)
-        }
+        };
+        restored.make_room();
+        restored
     }
 
     /// What the next agent needs to go on.
@@ -210,6 +215,7 @@ impl Findings {
             taken_at: self.taken_at,
             covered: self.covered,
             refused: self.refused,
+            forgotten: self.forgotten,
             entries: self.entries.values().cloned().collect(),
             pairs: self.pairs.clone(),
         }
@@ -226,6 +232,7 @@ impl Findings {
         }
         let observed = self.observe(&ordered, now);
         self.remember(&ordered);
+        self.make_room();
         self.refused = 0;
         for (key, observations) in observed {
             self.apply(key, &observations, now, coverage.since);
@@ -264,6 +271,7 @@ impl Findings {
             expected_plaintext: self.expected,
             not_proven: self.not_proven.clone(),
             refused: self.refused,
+            forgotten: self.forgotten,
             since: self.since,
             taken_at: self.taken_at,
         }
@@ -340,17 +348,31 @@ impl Findings {
         for edge in edges.iter().filter(|edge| is_sealed(edge)) {
             let listener = Listener::of(edge);
             let key = listener.with(&edge.client);
-            let has_room = self.pairs.len() < MOST_PAIRS;
             match self.pairs.get_mut(&key) {
                 Some(pair) => pair.last_sealed = pair.last_sealed.max(edge.last_seen),
-                None if has_room => {
+                None => {
                     let was_clear = clear.contains(&key) || self.is_in_clear(&listener, edge);
                     let clear = if was_clear { Clear::Mixed } else { Clear::Never };
                     self.pairs.insert(key, Pair { last_sealed: edge.last_seen, clear });
                 }
-                // Whoever is not remembered is never said to be less safe than before.
-                None => {}
             }
+        }
+    }
+
+    /// Forgets a quarter of the pairs where there are too many, those first that were encrypted
+    /// longest ago. Who is not remembered is never said to be less safe than before.
+    fn make_room(&mut self) {
+        let most = self.capacity.saturating_mul(PAIRS);
+        if self.pairs.len() <= most {
+            return;
+        }
+        let excess = self.pairs.len().saturating_sub(most / 4 * 3);
+        let mut oldest: Vec<(Timestamp, u64)> =
+            self.pairs.iter().map(|(key, pair)| (pair.last_sealed, *key)).collect();
+        oldest.sort_unstable();
+        for (_, key) in oldest.into_iter().take(excess) {
+            self.pairs.remove(&key);
+            self.forgotten = self.forgotten.saturating_add(1);
         }
     }
 

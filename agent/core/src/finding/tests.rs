@@ -651,6 +651,23 @@ fn what_finds_no_room_is_counted_and_the_expected_takes_no_more_than_half() {
 }
 
 #[test]
+fn who_was_encrypted_longest_ago_is_forgotten_first() {
+    let mut findings = Findings::new(Asked::default(), 2, at(0));
+    let base = |n: i64| edge(&format!("c{n}"), "db", 5432);
+    let all: Vec<Edge> = (0..13).map(|n| sealed(&base(n), 7, n)).collect();
+    findings.update(&all, at(20), &WATCHED);
+    assert_eq!(findings.report().forgotten, 4);
+    let was_downgraded = |n| {
+        let mut findings = findings.clone();
+        let clear = Edge { first_seen: at(30), last_seen: at(30), ..base(n) };
+        findings.update(&[clear], at(40), &WATCHED);
+        findings.report().findings.iter().any(|found| found.kind == Kind::Downgrade)
+    };
+    let downgraded: Vec<i64> = (0..13).filter(|n| was_downgraded(*n)).collect();
+    assert_eq!(downgraded, (4..13).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_not_proven_says_why() {
     let base = edge("app", "10.0.0.9", 9000);
     let check = |edge: Edge, expect: Option<Doubt>| assert_eq!(doubt(&edge), expect);
