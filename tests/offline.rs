@@ -197,6 +197,8 @@ fn sample(recording: &Recording, limit: usize) -> Sample {
         clients_cut_off: 0,
         canary: None,
         findings: export::findings(&report(recording)),
+        findings_refused: 0,
+        clients_forgotten: 0,
         state_failures: 0,
         process: Some(ProcessUse { resident_bytes: 9_437_184, cpu_seconds: 0.25 }),
     }

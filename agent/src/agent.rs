@@ -136,10 +136,13 @@ impl Source for Shared {
     fn metrics(&self) -> Result<(&'static str, String)> {
         let snapshot = self.snapshot();
         let sample = self.lock().sample(&snapshot);
+        let report = self.findings.report(&snapshot);
         let sample = Sample {
             edges: EdgeRows::new(&snapshot.edges, SERIES_LIMIT),
             clients_cut_off: self.cut_off.load(Ordering::Relaxed),
-            findings: export::findings(&self.findings.report(&snapshot)),
+            findings: export::findings(&report),
+            findings_refused: report.refused,
+            clients_forgotten: report.forgotten,
             state_failures: self.findings.failures(),
             ..sample
         };

@@ -16,6 +16,28 @@ use serde_json::Value;
 
 const CONNECTIONS: u64 = 7;
 
+/// Keys of a finding, which scripts rely on.
+const FINDING: [&str; 18] = [
+    "id",
+    "kind",
+    "severity",
+    "state",
+    "server",
+    "server_port",
+    "clients",
+    "evidence",
+    "confidence",
+    "first_seen",
+    "last_seen",
+    "connections",
+    "of",
+    "fix",
+    "owner",
+    "rule",
+    "transport",
+    "protocol",
+];
+
 /// How soon a finding must be told after its last connection.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -74,6 +96,7 @@ fn a_hop_in_the_clear_is_as_bad_as_it_goes_far() {
     assert_eq!(severities, ["medium", "info"]);
     assert!(took <= SOON || is_guest(), "{took:?}");
     for found in [&away, &local] {
+        assert!(FINDING.iter().all(|key| found.get(key).is_some()), "{found}");
         assert_eq!((&found["kind"], &found["state"]), (&"plaintext_hop".into(), &"new".into()));
         assert_eq!([&found["connections"], &found["of"]], [CONNECTIONS, CONNECTIONS]);
     }

@@ -132,6 +132,8 @@ pub struct Report {
     pub not_proven: NotProven,
     /// How many findings there was no room for.
     pub refused: u64,
+    /// How many clients are not remembered any more to have been encrypted, for want of room.
+    pub forgotten: u64,
     /// Since when the findings are kept.
     pub since: Timestamp,
     /// The moment.

@@ -429,6 +429,8 @@ impl State {
             clients_cut_off: 0,
             canary: self.canary.as_ref().map(Canary::runs),
             findings: BTreeMap::new(),
+            findings_refused: 0,
+            clients_forgotten: 0,
             state_failures: 0,
             process: process::usage().map(|usage| ProcessUse {
                 resident_bytes: usage.resident_bytes,

@@ -55,6 +55,10 @@ pub struct Sample {
     pub canary: Option<CanaryRuns>,
     /// Findings by kind, severity and state.
     pub findings: BTreeMap<(Kind, Severity, State), u64>,
+    /// Findings that there is no room for.
+    pub findings_refused: u64,
+    /// Clients that are not remembered any more to have been encrypted.
+    pub clients_forgotten: u64,
     /// How often the state file could not be written.
     pub state_failures: u64,
 }

@@ -371,7 +371,7 @@ fn canary(canary: &CanaryRuns) -> [MetricFamily; 2] {
 }
 
 /// Their names and addresses are for the API: here they would be series that never end.
-fn findings(sample: &Sample) -> [MetricFamily; 2] {
+fn findings(sample: &Sample) -> [MetricFamily; 4] {
     let points = sample.findings.iter().map(|((kind, severity, state), count)| {
         let labels =
             [("kind", kind.name()), ("severity", severity.name()), ("state", state.name())];
@@ -382,6 +382,16 @@ fn findings(sample: &Sample) -> [MetricFamily; 2] {
             "plainsight_findings",
             "Findings by kind, severity and state.",
             points.collect::<Vec<_>>(),
+        ),
+        gauges(
+            "plainsight_findings_refused",
+            "Findings that there is no room for.",
+            [point(&[], sample.findings_refused)],
+        ),
+        counters(
+            "plainsight_encrypted_clients_forgotten_total",
+            "Clients that are not remembered any more to have been encrypted, for want of room.",
+            [point(&[], sample.clients_forgotten)],
         ),
         counters(
             "plainsight_state_write_failures_total",

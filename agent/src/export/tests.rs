@@ -307,3 +307,17 @@ fn what_is_not_of_the_format_is_an_error() {
     assert_eq!(parsed[0].label("b"), "c\n");
     assert_eq!((parsed[0].label("d"), parsed[0].value), ("\\\"", 1.5));
 }
+
+#[test]
+fn findings_are_counted_by_what_they_are() {
+    let mut sample = sample(&[], 7);
+    sample.findings = [
+        ((Kind::PlaintextHop, Severity::High, State::New), 3),
+        ((Kind::PlaintextHop, Severity::High, State::Fixed), 5),
+    ]
+    .into();
+    let metrics = metrics(&sample);
+    for (state, count) in [("new", 3.0), ("fixed", 5.0)] {
+        assert_eq!(value(&metrics, "plainsight_findings", ("state", state)), count);
+    }
+}

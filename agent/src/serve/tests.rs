@@ -318,3 +318,16 @@ async fn an_idle_client_does_not_hold_up_the_end() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     drop(idle);
 }
+
+#[tokio::test]
+async fn findings_are_json_and_take_no_query() {
+    let server = Server::start(Fake::default()).await;
+    let (status, head, body) = server.get("/api/v1/findings").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let answer = parsed(&body);
+    assert_eq!(answer["findings"], json!([]));
+    assert_eq!(answer["not_proven"]["of"], json!({"hops": 0, "bytes": 0}));
+    let (status, _, body) = server.get("/api/v1/findings?severity=high").await;
+    assert_eq!((status, body.contains("findings takes no query")), (400, true), "{body}");
+}

@@ -6,12 +6,12 @@
 //! such a gap all of it must be seen anew, for a day. So neither a monthly job nor an agent that was
 //! killed fixes anything.
 
-use alloc::borrow::Cow;
+mod entry;
+
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::expected::expected;
@@ -19,10 +19,11 @@ use super::listener::{Listener, who};
 use super::proof::{Amount, NotProven, not_proven};
 use super::rules::{self, Asked, Said, Surroundings, is_clear, is_sealed};
 use super::sidecar::Proxies;
-use super::{Finding, Kind, Report, Severity, State, fix};
-use crate::graph::{Edge, Scope};
-use crate::identity::{self, Confidence, Workload};
-use crate::record::Evidence;
+use super::{Finding, Kind, Report, Severity, State};
+use crate::graph::Edge;
+use crate::identity::{self, Workload};
+pub use entry::Acceptance;
+use entry::{Entry, Observation};
 
 /// How many clients of a finding are kept.
 pub const MOST_CLIENTS: usize = 64;
@@ -31,17 +32,9 @@ pub const MOST_CLIENTS: usize = 64;
 /// half of it.
 pub const MOST_FINDINGS: usize = 10_000;
 
-/// How many pairs of client and listener are remembered to have been encrypted.
-const MOST_PAIRS: usize = 65_536;
-
-/// How long a finding is new, or worse, and how long it may be silent.
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-/// How long what is fixed is kept for those who look.
-const KEEP_FIXED: SignedDuration = SignedDuration::from_hours(30 * 24);
-
-/// How many certificates a client's finding is about.
-const MOST_SUBJECTS: usize = 8;
+/// How many pairs of client and listener are remembered to have been encrypted, for each finding
+/// that there is room for.
+const PAIRS: usize = 6;
 
 /// Since when, and with which losses, the edges are all there was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +56,7 @@ pub struct Findings {
     since: Timestamp,
     taken_at: Timestamp,
     refused: u64,
+    forgotten: u64,
     expected: Amount,
     not_proven: NotProven,
 }
@@ -74,60 +68,10 @@ pub struct Kept {
     taken_at: Timestamp,
     covered: Option<Coverage>,
     refused: u64,
+    /// Pairs that were remembered, and are not any more.
+    forgotten: u64,
     entries: Vec<Entry>,
     pairs: BTreeMap<u64, Pair>,
-}
-
-/// One finding, and what its state follows from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    listener: Listener,
-    kind: Kind,
-    severity: Severity,
-    server: Workload,
-    protocol: String,
-    scope: Scope,
-    what: String,
-    connections: u64,
-    of: u64,
-    confidence: Confidence,
-    first_seen: Timestamp,
-    last_seen: Timestamp,
-    /// The longest time between two sightings that the agent watched.
-    silence_seconds: i64,
-    /// When something was last missed since it was seen.
-    gap_at: Option<Timestamp>,
-    worse_at: Option<Timestamp>,
-    fixed_at: Option<Timestamp>,
-    accepted: Option<Acceptance>,
-    clients: BTreeMap<u64, Client>,
-    clients_more: u64,
-    /// What each edge said last. An agent that starts has seen nothing yet.
-    #[serde(skip)]
-    counts: BTreeMap<String, Counts>,
-}
-
-/// One client of a finding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Client {
-    workload: Workload,
-    /// On how many connections it did worse, and how many there were with them.
-    bad: u64,
-    of: u64,
-    /// On how many it did better since.
-    good: u64,
-    /// Certificates that it saw and that were wrong.
-    subjects: BTreeSet<String>,
-    /// Whether it does worse at this moment.
-    #[serde(skip)]
-    is_bad: bool,
-}
-
-/// What was known of an edge at the last look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    bad: u64,
-    good: u64,
 }
 
 /// A client and a listener that were seen encrypted.
@@ -148,23 +92,6 @@ enum Clear {
     After,
 }
 
-/// Somebody answers for a finding as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acceptance {
-    /// Until then.
-    pub until: Timestamp,
-    /// As long as it is no worse.
-    pub severity: Severity,
-    /// Why.
-    pub reason: String,
-}
-
-/// An edge and what it says about one kind.
-struct Observation<'a> {
-    edge: &'a Edge,
-    said: Said,
-}
-
 // === impl Findings ===
 
 impl Findings {
@@ -179,6 +106,7 @@ impl Findings {
             since: now,
             taken_at: now,
             refused: 0,
+            forgotten: 0,
             expected: Amount::default(),
             not_proven: NotProven::default(),
         }
@@ -186,21 +114,21 @@ impl Findings {
 
     /// Those that another agent has left. What there is no room for is counted.
     pub fn restore(kept: Kept, asked: Asked, capacity: usize) -> Self {
-        let Kept { since, taken_at, covered, refused, entries, mut pairs } = kept;
+        let Kept { since, taken_at, covered, refused, entries, pairs, forgotten } = kept;
         let beyond = entries.len().saturating_sub(capacity) as u64;
         let keyed = |entry: Entry| ((entry.listener, entry.kind), entry);
-        while pairs.len() > MOST_PAIRS {
-            pairs.pop_last();
-        }
-        Self {
+        let mut restored = Self {
             entries: entries.into_iter().take(capacity).map(keyed).collect(),
             pairs,
             covered,
             since,
             taken_at,
             refused: refused.saturating_add(beyond),
+            forgotten,
             ..Self::new(asked, capacity, since)
-        }
+        };
+        restored.make_room();
+        restored
     }
 
     /// What the next agent needs to go on.
@@ -210,6 +138,7 @@ impl Findings {
             taken_at: self.taken_at,
             covered: self.covered,
             refused: self.refused,
+            forgotten: self.forgotten,
             entries: self.entries.values().cloned().collect(),
             pairs: self.pairs.clone(),
         }
@@ -226,6 +155,7 @@ impl Findings {
         }
         let observed = self.observe(&ordered, now);
         self.remember(&ordered);
+        self.make_room();
         self.refused = 0;
         for (key, observations) in observed {
             self.apply(key, &observations, now, coverage.since);
@@ -264,6 +194,7 @@ impl Findings {
             expected_plaintext: self.expected,
             not_proven: self.not_proven.clone(),
             refused: self.refused,
+            forgotten: self.forgotten,
             since: self.since,
             taken_at: self.taken_at,
         }
@@ -285,22 +216,23 @@ impl Findings {
             let good = if is_folded.contains(&true) { 0 } else { said.good };
             Some(Said { good, ..said })
         };
+        let listeners: Vec<Listener> = edges.iter().map(|edge| Listener::of(edge)).collect();
         let mut observed: BTreeMap<_, Vec<Observation<'a>>> = BTreeMap::new();
-        for edge in edges {
-            let listener = Listener::of(edge);
+        for (edge, listener) in edges.iter().zip(&listeners) {
             for kind in Kind::ALL {
-                let is_bad = said(&listener, kind, edge).is_some_and(|said| said.bad > 0);
-                if is_bad || self.entries.contains_key(&(listener, kind)) {
-                    observed.entry((listener, kind)).or_default();
+                let key = (*listener, kind);
+                if self.entries.contains_key(&key)
+                    || said(listener, kind, edge).is_some_and(|said| said.bad > 0)
+                {
+                    observed.entry(key).or_default();
                 }
             }
         }
         // What is better counts only where something is worse.
-        for edge in edges {
-            let listener = Listener::of(edge);
+        for (edge, listener) in edges.iter().zip(&listeners) {
             for kind in Kind::ALL {
-                let Some(all) = observed.get_mut(&(listener, kind)) else { continue };
-                let one = said(&listener, kind, edge).map(|said| Observation { edge, said });
+                let Some(all) = observed.get_mut(&(*listener, kind)) else { continue };
+                let one = said(listener, kind, edge).map(|said| Observation { edge, said });
                 all.extend(one);
             }
         }
@@ -339,17 +271,31 @@ impl Findings {
         for edge in edges.iter().filter(|edge| is_sealed(edge)) {
             let listener = Listener::of(edge);
             let key = listener.with(&edge.client);
-            let has_room = self.pairs.len() < MOST_PAIRS;
             match self.pairs.get_mut(&key) {
                 Some(pair) => pair.last_sealed = pair.last_sealed.max(edge.last_seen),
-                None if has_room => {
+                None => {
                     let was_clear = clear.contains(&key) || self.is_in_clear(&listener, edge);
                     let clear = if was_clear { Clear::Mixed } else { Clear::Never };
                     self.pairs.insert(key, Pair { last_sealed: edge.last_seen, clear });
                 }
-                // Whoever is not remembered is never said to be less safe than before.
-                None => {}
             }
+        }
+    }
+
+    /// Forgets a quarter of the pairs where there are too many, those first that were encrypted
+    /// longest ago. Who is not remembered is never said to be less safe than before.
+    fn make_room(&mut self) {
+        let most = self.capacity.saturating_mul(PAIRS);
+        if self.pairs.len() <= most {
+            return;
+        }
+        let excess = self.pairs.len().saturating_sub(most / 4 * 3);
+        let mut oldest: Vec<(Timestamp, u64)> =
+            self.pairs.iter().map(|(key, pair)| (pair.last_sealed, *key)).collect();
+        oldest.sort_unstable();
+        for (_, key) in oldest.into_iter().take(excess) {
+            self.pairs.remove(&key);
+            self.forgotten = self.forgotten.saturating_add(1);
         }
     }
 
@@ -395,229 +341,4 @@ fn folded(edges: &[&Edge]) -> BTreeSet<u64> {
         _ => None,
     };
     edges.iter().filter_map(known).collect()
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn new((listener, kind): (Listener, Kind), observations: &[Observation<'_>]) -> Option<Self> {
-        let bad = || observations.iter().filter(|one| one.said.bad > 0);
-        let Observation { edge, said } = bad().min_by_key(|one| one.said.severity)?;
-        let first_seen = bad().map(|one| one.edge.first_seen).min()?;
-        Some(Self {
-            listener,
-            kind,
-            severity: said.severity,
-            server: edge.server.clone(),
-            protocol: edge.protocol.to_string(),
-            scope: edge.scope,
-            what: said.what.to_string(),
-            connections: 0,
-            of: 0,
-            confidence: edge.confidence,
-            first_seen,
-            last_seen: first_seen,
-            silence_seconds: 0,
-            gap_at: None,
-            worse_at: None,
-            fixed_at: None,
-            accepted: None,
-            clients: BTreeMap::new(),
-            clients_more: 0,
-            counts: BTreeMap::new(),
-        })
-    }
-
-    fn id(&self) -> String {
-        self.listener.id(self.kind)
-    }
-
-    /// Takes in what the edges of this listener say: first what is worse, then what is better,
-    /// because who does both does worse.
-    fn apply(&mut self, observations: &[Observation<'_>], now: Timestamp, watched: Timestamp) {
-        self.clients.values_mut().for_each(|client| client.is_bad = false);
-        let mut excess = BTreeSet::new();
-        let mut seen_at = None;
-        for one in observations.iter().filter(|one| one.said.bad > 0) {
-            let before = self.counts.get(&one.edge.id).map_or(0, |counts| counts.bad);
-            let more = one.said.bad.saturating_sub(before);
-            if more == 0 && !one.said.is_live {
-                continue;
-            }
-            let at = if one.said.is_live { now } else { one.edge.last_seen.min(now) };
-            seen_at = seen_at.max(Some(at));
-            self.worsen(one, more, &mut excess);
-        }
-        self.clients_more = self.clients_more.max(excess.len() as u64);
-        if let Some(at) = seen_at {
-            self.see(at, observations, now, watched);
-        }
-        observations.iter().filter(|one| one.said.good > 0).for_each(|one| self.improve(one));
-        self.counts = observations
-            .iter()
-            .map(|one| {
-                let Said { bad, good, .. } = one.said;
-                (one.edge.id.clone(), Counts { bad, good })
-            })
-            .collect();
-    }
-
-    fn worsen(&mut self, one: &Observation<'_>, more: u64, excess: &mut BTreeSet<u64>) {
-        let id = who(&one.edge.client);
-        let has_room = self.clients.len() < MOST_CLIENTS;
-        if !has_room && !self.clients.contains_key(&id) {
-            excess.insert(id);
-            return;
-        }
-        let client = self.clients.entry(id).or_insert_with(|| Client::new(&one.edge.client));
-        client.is_bad = true;
-        client.good = 0;
-        client.bad = client.bad.saturating_add(more);
-        client.of = client.of.max(client.bad).max(one.said.of);
-        for subject in one.said.subjects.iter().take(MOST_SUBJECTS) {
-            if client.subjects.len() < MOST_SUBJECTS {
-                client.subjects.insert(subject.clone());
-            }
-        }
-    }
-
-    /// It was seen again at this time.
-    fn see(
-        &mut self,
-        at: Timestamp,
-        observations: &[Observation<'_>],
-        now: Timestamp,
-        watched: Timestamp,
-    ) {
-        let bad: Vec<&Observation<'_>> =
-            observations.iter().filter(|one| one.said.bad > 0).collect();
-        let Some(worst) = bad.iter().min_by_key(|one| one.said.severity) else { return };
-        // What was fixed is back, whatever it was before.
-        let is_back = self.fixed_at.take().is_some();
-        if is_back || worst.said.severity < self.severity {
-            (self.severity, self.worse_at) = (worst.said.severity, Some(now));
-        }
-        let silent = self.last_seen.max(watched).duration_until(at).as_secs();
-        // Before it was seen for the first time nobody looked.
-        if self.connections > 0 {
-            self.silence_seconds = self.silence_seconds.max(silent);
-        }
-        self.last_seen = self.last_seen.max(at);
-        self.gap_at = None;
-        self.first_seen =
-            bad.iter().map(|one| one.edge.first_seen).fold(self.first_seen, Timestamp::min);
-        let sum = |value: fn(&Said) -> u64, all: &[&Observation<'_>]| {
-            all.iter().map(|one| value(&one.said)).fold(0, u64::saturating_add)
-        };
-        let all: Vec<&Observation<'_>> = observations.iter().collect();
-        self.connections = sum(|said| said.bad, &bad);
-        self.of = sum(|said| said.of, &all).max(self.connections);
-        self.server = worst.edge.server.clone();
-        self.protocol = worst.edge.protocol.to_string();
-        self.what = worst.said.what.to_string();
-        self.scope = bad.iter().map(|one| one.edge.scope).max().unwrap_or(self.scope);
-        self.confidence =
-            bad.iter().map(|one| one.edge.confidence).min().unwrap_or(self.confidence);
-    }
-
-    /// What was missed may have been worse than anything that was seen.
-    fn miss(&mut self, now: Timestamp) {
-        self.clients.values_mut().for_each(|client| client.good = 0);
-        self.gap_at = Some(now);
-    }
-
-    fn improve(&mut self, one: &Observation<'_>) {
-        let before = self.counts.get(&one.edge.id).map_or(0, |counts| counts.good);
-        let more = one.said.good.saturating_sub(before);
-        let Some(client) = self.clients.get_mut(&who(&one.edge.client)) else { return };
-        let is_about = |subject: &String| one.said.subjects.contains(subject);
-        if !client.is_bad && client.subjects.iter().all(is_about) {
-            client.good = client.good.saturating_add(more);
-        }
-    }
-
-    /// Fixed where every client was seen to do better, for longer than it was ever silent.
-    fn settle(&mut self, now: Timestamp) {
-        let is_long = self.last_seen.duration_until(now).as_secs() > self.silence_seconds
-            && self.gap_at.is_none_or(|at| at.duration_until(now) >= DAY);
-        let is_better = |client: &Client| client.is_better(self.kind);
-        let all = !self.clients.is_empty() && self.clients.values().all(is_better);
-        if self.fixed_at.is_none() && self.clients_more == 0 && is_long && all {
-            self.fixed_at = Some(now);
-        }
-    }
-
-    /// Whether nobody needs it any more.
-    fn is_over(&self, now: Timestamp) -> bool {
-        let is_fixed = self.fixed_at.is_some_and(|at| at.duration_until(now) > KEEP_FIXED);
-        let is_silent = self.last_seen.duration_until(now) > DAY;
-        is_fixed || is_silent && self.severity == Severity::Info
-    }
-
-    fn state(&self, now: Timestamp) -> State {
-        let within_a_day = |at: Timestamp| at.duration_until(now) < DAY;
-        let is_accepted =
-            |accepted: &Acceptance| accepted.until > now && self.severity >= accepted.severity;
-        if self.fixed_at.is_some() {
-            State::Fixed
-        } else if self.accepted.as_ref().is_some_and(is_accepted) {
-            State::Accepted
-        } else if !within_a_day(self.last_seen) {
-            State::Quiet
-        } else if self.worse_at.is_some_and(within_a_day) {
-            State::Worse
-        } else if within_a_day(self.first_seen) {
-            State::New
-        } else {
-            State::Open
-        }
-    }
-
-    fn finding(&self, now: Timestamp) -> Finding {
-        let mut clients: Vec<Workload> =
-            self.clients.values().map(|client| client.workload.clone()).collect();
-        clients.sort_unstable();
-        let (connections, of) = (self.connections, self.of);
-        Finding {
-            id: self.id(),
-            kind: self.kind,
-            severity: self.severity,
-            state: self.state(now),
-            server: self.server.clone(),
-            server_port: self.listener.port,
-            transport: self.listener.transport,
-            protocol: self.protocol.clone(),
-            scope: self.scope,
-            clients,
-            clients_more: self.clients_more,
-            evidence: Evidence { what: Cow::Owned(self.what.clone()), connections, of },
-            confidence: self.confidence,
-            first_seen: self.first_seen,
-            last_seen: self.last_seen,
-            connections,
-            of,
-            fix: fix::sentences(self.kind, &self.protocol, &self.server.name),
-            owner: self.server.owner.clone(),
-            rule: None,
-        }
-    }
-}
-
-// === impl Client ===
-
-impl Client {
-    fn new(workload: &Workload) -> Self {
-        let workload = workload.clone();
-        Self { workload, bad: 0, of: 0, good: 0, subjects: BTreeSet::new(), is_bad: false }
-    }
-
-    /// Of connections each one is judged, so that one that is better will do. Of handshakes only
-    /// some are read: there must be three times as many as would have shown one that is worse.
-    fn is_better(&self, kind: Kind) -> bool {
-        let needed = match kind {
-            Kind::WeakTls | Kind::OneWayTls => self.of.saturating_mul(3) / self.bad.max(1),
-            _ => 1,
-        };
-        !self.is_bad && self.good >= needed.max(1)
-    }
 }

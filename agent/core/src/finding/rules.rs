@@ -111,6 +111,7 @@ pub fn is_clear(edge: &Edge) -> bool {
         && edge.protocol != "unknown"
         && edge.server.kind != identity::Kind::Group
         && payload(edge) > 0
+        && (edge.transport == Transport::Udp || edge.evidence.connections > 0)
         && is_decided(edge)
 }
 
@@ -143,17 +144,20 @@ fn is_decided(edge: &Edge) -> bool {
 }
 
 fn in_clear(edge: &Edge, around: &Surroundings<'_>, is_bad: bool) -> Option<Said> {
+    if !is_bad {
+        return better(edge, if is_sealed(edge) { amount(edge) } else { 0 });
+    }
     let is_leg = around.proxies.have_leg(edge);
     let shown = match edge.transport {
         Transport::Udp => amount(edge),
-        _ => edge.evidence.connections.max(1),
+        _ => edge.evidence.connections,
     };
     let severity = match expected(edge) {
         _ if is_leg => Severity::Low,
         Some(_) => Severity::Info,
         None => severity::of_payload(edge.scope).over(edge.link),
     };
-    let what = || match edge.upgrade {
+    let what = match edge.upgrade {
         _ if is_leg => Cow::Borrowed("in clear to a proxy on the same loopback interface"),
         Upgrade::Refused => with_evidence(edge, "the server refused encryption"),
         Upgrade::OfferedNotTaken => {
@@ -161,11 +165,21 @@ fn in_clear(edge: &Edge, around: &Surroundings<'_>, is_bad: bool) -> Option<Said
         }
         Upgrade::None | Upgrade::Taken => edge.evidence.what.clone(),
     };
-    let bad = if is_bad { shown } else { 0 };
-    let good = if is_sealed(edge) { amount(edge) } else { 0 };
-    let what = if is_bad { what() } else { Cow::Borrowed("") };
-    let is_live = is_bad && edge.open > 0;
-    said_of(Said { bad, good, of: amount(edge), is_live, severity, what, subjects: Vec::new() })
+    let (bad, of, is_live) = (shown, amount(edge), edge.open > 0);
+    said_of(Said { bad, good: 0, of, is_live, severity, what, subjects: Vec::new() })
+}
+
+/// What is not in question, or certain not to be so.
+fn better(edge: &Edge, good: u64) -> Option<Said> {
+    said_of(Said {
+        bad: 0,
+        good,
+        of: amount(edge),
+        is_live: false,
+        severity: Severity::Info,
+        what: Cow::Borrowed(""),
+        subjects: Vec::new(),
+    })
 }
 
 fn with_evidence(edge: &Edge, what: &str) -> Cow<'static, str> {
@@ -177,17 +191,17 @@ fn credentials(edge: &Edge, readable: bool) -> Option<Said> {
     let shown = edge.credentials.as_ref().filter(|shown| shown.readable == readable);
     let bad = shown.map_or(0, |shown| shown.connections);
     let good = if is_sealed(edge) { amount(edge).saturating_sub(bad) } else { 0 };
+    let Some(Credentials { mechanism, .. }) = shown else { return better(edge, good) };
     let severity = match expected(edge) {
         Some("metadata" | "loopback") => Severity::Info,
         _ if readable => severity::of_secret(edge.scope).over(edge.link),
         _ => severity::off_host(Severity::Low, edge.scope),
     };
-    let name = |shown: &Credentials| match readable {
-        true => format!("{}: the secret is readable", shown.mechanism),
-        false => format!("{}: a proof of the secret is readable", shown.mechanism),
-    };
-    let what = shown.map(name).map_or(Cow::Borrowed(""), Cow::Owned);
-    let is_live = bad > 0 && edge.open > 0 && !is_sealed(edge);
+    let what = Cow::Owned(match readable {
+        true => format!("{mechanism}: the secret is readable"),
+        false => format!("{mechanism}: a proof of the secret is readable"),
+    });
+    let is_live = edge.open > 0 && !is_sealed(edge);
     said_of(Said { bad, good, of: amount(edge), is_live, severity, what, subjects: Vec::new() })
 }
 

@@ -176,6 +176,9 @@ fn what_is_not_known_to_be_in_the_clear_is_no_finding() {
     check(Edge { security: Security::Tls, state: Protection::HandshakeOnly, ..clear.clone() });
     check(Edge { protocol: "kerberos".into(), state: Protection::Partial, ..clear.clone() });
     check(Edge { bytes_sent: 0, bytes_received: 0, ..clear.clone() });
+    // Its connections have gone to another edge, and left bytes behind.
+    let evidence = Evidence { connections: 0, ..clear.evidence.clone() };
+    check(Edge { evidence, ..clear.clone() });
     check(sealed(&clear, 7, 5));
     check(Edge { server: identity::folded(), ..clear });
 }
@@ -645,6 +648,23 @@ fn what_finds_no_room_is_counted_and_the_expected_takes_no_more_than_half() {
             (26, 14)
         );
     }
+}
+
+#[test]
+fn who_was_encrypted_longest_ago_is_forgotten_first() {
+    let mut findings = Findings::new(Asked::default(), 2, at(0));
+    let base = |n: i64| edge(&format!("c{n}"), "db", 5432);
+    let all: Vec<Edge> = (0..13).map(|n| sealed(&base(n), 7, n)).collect();
+    findings.update(&all, at(20), &WATCHED);
+    assert_eq!(findings.report().forgotten, 4);
+    let was_downgraded = |n| {
+        let mut findings = findings.clone();
+        let clear = Edge { first_seen: at(30), last_seen: at(30), ..base(n) };
+        findings.update(&[clear], at(40), &WATCHED);
+        findings.report().findings.iter().any(|found| found.kind == Kind::Downgrade)
+    };
+    let downgraded: Vec<i64> = (0..13).filter(|n| was_downgraded(*n)).collect();
+    assert_eq!(downgraded, (4..13).collect::<Vec<_>>());
 }
 
 #[test]
