@@ -20,7 +20,7 @@ use aya_ebpf::{
 use plainsight_ebpf::{
     abi::{Address, Comm, edge::Class, mapped},
     wire::{
-        head::{self, Before, DATAGRAM_LEN, HEAD_LEN, Head},
+        head::{self, Before, DATAGRAM_LEN, HEAD_LEN, Head, Start},
         ip,
         talk::Side,
         tcp::{HEADER_LEN, Segment},
@@ -216,12 +216,6 @@ pub(super) fn no_address() -> Address {
 fn zeros() -> [u8; 16] {
     // SAFETY: two words are sixteen bytes. As words they are aligned and stored as such.
     unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>([zero(), zero()]) }
-}
-
-#[inline(always)]
-fn more_zeros() -> [u8; 32] {
-    // SAFETY: four words are thirty-two bytes, likewise.
-    unsafe { core::mem::transmute::<[u64; 4], [u8; 32]>([zero(), zero(), zero(), zero()]) }
 }
 
 // === impl Socket ===
@@ -705,9 +699,11 @@ impl Packet {
     /// What a segment's payload starts with.
     #[inline(never)]
     pub(super) fn head(&self, segment: &Segment, side: Side) -> Head {
-        let mut window: [u8; HEAD_LEN] = more_zeros();
-        let len = self.load_window(segment, &mut window);
-        head::head(&window, len, Before::nothing(side))
+        let mut start = Start([zero(), zero(), zero(), zero()]);
+        // SAFETY: four words are thirty-two bytes.
+        let window = unsafe { &mut *core::ptr::from_mut(&mut start).cast::<[u8; HEAD_LEN]>() };
+        let len = self.load_window(segment, window);
+        head::head(&start, len, Before::nothing(side))
     }
 
     /// Loads as much of the window as there is payload, in steps of fixed length: the verifier of

@@ -94,6 +94,7 @@ impl Talk {
             heard_last: other.last,
             is_first: own.said == 0,
             is_opening: own.said | other.said == 0,
+            reserved: 0,
         }
     }
 
