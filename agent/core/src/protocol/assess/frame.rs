@@ -149,6 +149,16 @@ fn websocket(bytes: &[u8], is_client: bool) -> Option<usize> {
 fn mysql(bytes: &[u8]) -> Option<usize> {
     let [a, b, c, _] = *bytes.first_chunk::<4>()?;
     let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+    // A compressed packet has three bytes more in its header, 0 if it was too short to compress.
+    let inner = bytes.get(7..10).map(|inner| match *inner {
+        [x, y, z] => usize::from(x) | usize::from(y) << 8 | usize::from(z) << 16,
+        _ => 0,
+    });
+    if bytes.get(4..7) == Some(&[0, 0, 0])
+        && inner.is_some_and(|inner| inner > 0 && inner + 4 <= length)
+    {
+        return Some(length + 7);
+    }
     (length > 0 && length < 1 << 24).then_some(length + 4)
 }
 
