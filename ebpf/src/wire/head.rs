@@ -270,7 +270,10 @@ const fn is_dns(start: u64, rest: u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod tests;
+
+#[cfg(test)]
+mod datagram_tests {
     use super::*;
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) const fn head(message: &Message<'_>) -> Head {
     if length < 5 || length > LONGEST || inner.byte(0) != 2 || id_len == 0 || id_len > 4 {
         return Head::UNKNOWN;
     }
-    if !inner.has(4 + id_len as u32) {
+    if !inner.has(3 + id_len as u32) {
         return Head::UNKNOWN;
     }
     let (version, operation) = (inner.byte(2), inner.skip(2 + id_len as u32));

@@ -783,7 +783,9 @@ const fn openvpn(message: &Message<'_>) -> Head {
 const fn is_modbus(message: &Message<'_>) -> bool {
     let window = &message.window();
     let (length, function) = (window.half(4), window.byte(7) & 0x7f);
-    window.has(8)
+    // An exception has nine bytes, all else more: so few are LDAP's, too.
+    let shortest = if window.byte(7) & 0x80 != 0 { 9 } else { 10 };
+    window.has(shortest)
         && window.half(2) == 0
         && length >= 2
         && length <= 260

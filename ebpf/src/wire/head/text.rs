@@ -144,7 +144,7 @@ pub(super) const fn any_case(message: &Message<'_>) -> Head {
         b"CAP\0" => Head::sure(Protocol::Irc),
         b"PRIV" => Head::sure(Protocol::Irc).only_if(starts!(window, b"PRIVMSG ")),
         b"JOIN" => Head::weak(Protocol::Irc).only_if(ends_word(window)),
-        b"MODE" if window.has(8) => {
+        b"MODE" if window.has(11) => {
             let reader = starts!(window.skip(4), b" READER") || starts!(window.skip(4), b" reader");
             Head::of(if reader { Protocol::Nntp } else { Protocol::Irc }, Tell::Weak)
         }
@@ -393,8 +393,12 @@ const fn ping(window: &Window, before: &Before) -> Head {
 /// Words of memcached in lower case; Redis' users write theirs in upper case.
 #[inline(always)]
 const fn storage(window: &Window) -> Head {
-    let is_lower = window.byte(0) & CASE != 0;
-    Head::weak(if is_lower { Protocol::Memcached } else { Protocol::Redis })
+    match window.byte(0) {
+        // HTTP's, or what looks like it.
+        b'G' => Head::UNKNOWN,
+        first if first & CASE != 0 => Head::weak(Protocol::Memcached),
+        _ => Head::weak(Protocol::Redis),
+    }
 }
 
 /// What memcached answers, and its own short commands.

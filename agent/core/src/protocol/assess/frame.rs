@@ -202,7 +202,7 @@ fn sunrpc(bytes: &[u8]) -> Option<usize> {
     let header: [u8; 4] = *bytes.first_chunk()?;
     let header = u32::from_be_bytes(header);
     let length = usize::try_from(header & 0x7fff_ffff).ok()?;
-    (header >> 31 == 1 && length >= 16 && length < 1 << 26).then_some(length + 4)
+    (header >> 31 == 1 && (16..1 << 26).contains(&length)).then_some(length + 4)
 }
 
 fn iec104(bytes: &[u8]) -> Option<usize> {
@@ -241,5 +241,5 @@ fn mongodb(bytes: &[u8]) -> Option<usize> {
     let header: &[u8; 16] = bytes.first_chunk()?;
     let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
     let length = usize::try_from(length).ok()?;
-    (length >= 16 && length < 1 << 26).then_some(length)
+    (16..1 << 26).contains(&length).then_some(length)
 }

@@ -1,3 +1,5 @@
+//! Conversations cut into segments of every kind come to the same answer.
+
 use alloc::vec;
 
 use super::*;
