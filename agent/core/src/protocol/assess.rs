@@ -187,6 +187,12 @@ fn handshake(course: &mut Course<'_>, conversation: &Conversation<'_>) -> Option
             _ => Stage::Upgraded,
         };
     }
+    // A client that goes on with protected records had an answer, where nobody looked.
+    let is_data = |record: tls::Record<'_>| record.kind == tls::Kind::ApplicationData;
+    let goes_on = tls::records(client_bytes).filter(tls::Record::is_complete).any(is_data);
+    if conversation.server.is_empty() && course.protocol == Protocol::Tls && goes_on {
+        course.stage = Stage::Encrypted;
+    }
     Some(found)
 }
 

@@ -57,8 +57,8 @@ const fn handshake(window: &Window, before: &Before) -> Head {
     let hello = if before.is_client() { CLIENT_HELLO } else { SERVER_HELLO };
     let is_hello = window.byte(5) == hello
         && window.byte(6) == 0
-        && window.byte(9) == 3
-        && window.byte(10) <= 4
+        // Servers of drafts of TLS 1.3 answered with 0x7f and the draft's number.
+        && (window.byte(9) == 3 && window.byte(10) <= 4 || window.byte(9) == 0x7f)
         // A hello fits into its record, or fills it and goes on in the next.
         && window.half(7) >= 38;
     if !window.has(11) {
