@@ -8,7 +8,7 @@ use core::hint::black_box;
 
 use super::protocol::Protocol;
 use super::stage::Stage;
-use super::window::{HEAD_LEN, Window};
+use super::window::{HEAD_LEN, Start, Window};
 
 /// How many first bytes of a datagram are looked at.
 pub const WINDOW: usize = HEAD_LEN;
@@ -68,16 +68,16 @@ macro_rules! first_of {
     }};
 }
 
-/// What a conversation is by its first datagram of `len` bytes. `bytes` has the start of it, filled
+/// What a conversation is by its first datagram of `len` bytes. `start` has the start of it, filled
 /// up with zeros.
 #[inline(always)]
 pub const fn first(
-    bytes: &[u8; WINDOW],
+    start: &Start,
     len: u32,
     client_port: u16,
     server_port: u16,
 ) -> (Protocol, Stage) {
-    let start = Window::new(bytes, len);
+    let start = Window::new(start, len as u64);
     let ports = (client_port, server_port);
     first_of!(start;
         dtls(start), quic(start), wireguard(start), ike(start, ports), openvpn(start, ports),
@@ -91,19 +91,15 @@ pub const fn first(
 /// The same, once the other end has answered with a datagram of `len` bytes. Of a reading that is
 /// unknown it makes nothing: then [`first`] may judge the answer.
 #[inline(always)]
-pub const fn answer(first: (Protocol, Stage), bytes: &[u8; WINDOW], len: u32) -> (Protocol, Stage) {
-    follow(first, Window::new(bytes, len), true)
+pub const fn answer(first: (Protocol, Stage), start: &Start, len: u32) -> (Protocol, Stage) {
+    follow(first, Window::new(start, len as u64), true)
 }
 
 /// The same, once a further datagram of `len` bytes went in either direction. The protocol changes
 /// where one opens a path for another, as STUN does for DTLS.
 #[inline(always)]
-pub const fn later(
-    reading: (Protocol, Stage),
-    bytes: &[u8; WINDOW],
-    len: u32,
-) -> (Protocol, Stage) {
-    follow(reading, Window::new(bytes, len), false)
+pub const fn later(reading: (Protocol, Stage), start: &Start, len: u32) -> (Protocol, Stage) {
+    follow(reading, Window::new(start, len as u64), false)
 }
 
 /// Whether no further datagram can change this reading.
@@ -207,8 +203,8 @@ const fn dtls(start: Window) -> Reading {
 #[inline(always)]
 const fn is_dtls_record(start: Window) -> bool {
     let (kind, version) = (start.byte(0), (start.first() >> 40) as u16);
-    let is_long_enough = dtls_length(start) != 0 && start.len >= DTLS_HEADER;
-    let fits = dtls_length(start) + DTLS_HEADER <= start.len;
+    let is_long_enough = dtls_length(start) != 0 && start.length() >= DTLS_HEADER;
+    let fits = dtls_length(start) + DTLS_HEADER <= start.length();
     kind >= CHANGE_CIPHER_SPEC
         && kind <= TLS12_CID
         && matches!(version, 0xfeff | 0xfefd | 0x0100)
@@ -225,7 +221,7 @@ const fn dtls_length(start: Window) -> u32 {
 
 #[inline(always)]
 const fn is_one_record(start: Window) -> bool {
-    dtls_length(start) + DTLS_HEADER == start.len
+    dtls_length(start) + DTLS_HEADER == start.length()
 }
 
 #[inline(always)]
@@ -233,7 +229,7 @@ const fn dtls_step(start: Window) -> Step {
     let record = if start.word(0) == 0x0100_0000 { start.skip(4) } else { start };
     if !is_dtls_record(record) {
         // The header of a protected record of 1.3: 001, and the low bits of its epoch.
-        let is_unified = start.byte(0) & 0xe0 == 0x20 && start.len >= 19;
+        let is_unified = start.byte(0) & 0xe0 == 0x20 && start.length() >= 19;
         return if is_unified { Step::Protected } else { Step::None };
     }
     let (kind, epoch) = (record.byte(0), (record.first() >> 24) as u16);
@@ -262,8 +258,8 @@ const fn quic(start: Window) -> Reading {
         return (Protocol::Gquic, Stage::Partial);
     }
     // Only a client that wants to be told other versions sends such a one (RFC 9000, section 15).
-    let is_reserved = version & 0x0f0f_0f0f == 0x0a0a_0a0a && start.len >= QUIC_MIN_LEN;
-    let is_known = is_quic_version(version) && start.len >= 128;
+    let is_reserved = version & 0x0f0f_0f0f == 0x0a0a_0a0a && start.length() >= QUIC_MIN_LEN;
+    let is_known = is_quic_version(version) && start.length() >= 128;
     let id_length = (start.first() >> 16) as u8;
     if !is_long || !(is_known || is_reserved) || id_length > QUIC_ID_MAX {
         return UNKNOWN;
@@ -306,7 +302,7 @@ const fn quic_kind(start: Window) -> u8 {
 const fn quic_step(start: Window, stage: Stage, is_answer: bool) -> Step {
     let is_answered = is_answer || !matches!(stage, Stage::Offered);
     if start.byte(0) & 0x80 == 0 {
-        let is_short = start.byte(0) & 0x40 != 0 && start.len >= QUIC_SHORT_MIN;
+        let is_short = start.byte(0) & 0x40 != 0 && start.length() >= QUIC_SHORT_MIN;
         return if is_short && is_answered { Step::Protected } else { Step::None };
     }
     if !is_quic_version(quic_version(start)) {
@@ -336,14 +332,14 @@ const fn wireguard(start: Window) -> Reading {
 #[inline(always)]
 const fn wireguard_step(start: Window, is_answer: bool) -> Step {
     // Tailscale's search for a path, on the same port: `TS` and a speech balloon.
-    if start.first() >> 16 == 0x5453_f09f_92ac && start.len >= 62 {
+    if start.first() >> 16 == 0x5453_f09f_92ac && start.length() >= 62 {
         return if is_answer { Step::Answer } else { Step::Offer };
     }
-    match (start.word(0), start.len) {
+    match (start.word(0), start.length()) {
         (0x0100_0000, 148) | (0x0300_0000, 64) => Step::Offer,
         (0x0200_0000, 92) => Step::Answer,
         // Receiver and counter are little-endian, and no counter comes near 2^48.
-        (0x0400_0000, 32..) if start.len & 15 == 0 => {
+        (0x0400_0000, 32..) if start.length() & 15 == 0 => {
             let has_receiver = start.first() as u32 != 0;
             if has_receiver && start.long(8) as u16 == 0 { Step::Protected } else { Step::None }
         }
@@ -372,7 +368,7 @@ const fn ike_step(start: Window) -> Step {
     let (payload, version) = ((start.long(16) >> 56) as u8, (start.long(16) >> 48) as u8);
     let (exchange, flags) = ((start.long(16) >> 40) as u8, (start.long(16) >> 32) as u8);
     let length = (start.long(24) >> 32) as u32;
-    if start.first() == 0 || length != start.len || length < 28 {
+    if start.first() == 0 || length != start.length() || length < 28 {
         return Step::None;
     }
     let is_sealed = match (version, exchange) {
@@ -392,7 +388,7 @@ const fn ike_step(start: Window) -> Step {
 #[inline(always)]
 const fn esp_step(start: Window) -> Step {
     let (spi, sequence) = (start.word(0), start.first() as u32);
-    let is_esp = spi >= 256 && sequence != 0 && start.len >= 28 && start.len & 3 == 0;
+    let is_esp = spi >= 256 && sequence != 0 && start.length() >= 28 && start.length() & 3 == 0;
     if is_esp { Step::Protected } else { Step::None }
 }
 
@@ -402,7 +398,7 @@ const fn esp_step(start: Window) -> Step {
 #[inline(always)]
 const fn openvpn(start: Window, ports: (u16, u16)) -> Reading {
     let is_counted = start.long(11) >> 48 == 1 && is_recent((start.long(13) >> 32) as u32);
-    let is_reset = match (start.byte(0), start.len) {
+    let is_reset = match (start.byte(0), start.length()) {
         (0x38, 14) => start.long(8) & 0x00ff_ffff_ffff_0000 == 0,
         // tls-auth with SHA-1: what follows the digest is packet 1.
         (0x38, 42) => start.long(24) & 0x00ff_ffff == 0,
@@ -444,7 +440,7 @@ const fn openvpn_follow(stage: Stage, start: Window, is_answer: bool) -> Reading
 /// DNS and those that share its format.
 #[inline(always)]
 const fn names(start: Window, ports: (u16, u16)) -> Reading {
-    if start.len < DNS_MIN_LEN || is_stun(start) {
+    if start.length() < DNS_MIN_LEN || is_stun(start) {
         return UNKNOWN;
     }
     // A NetBIOS name is 32 letters from A to P, each for four bits (RFC 1001, section 14.1).
@@ -524,7 +520,7 @@ const fn is_stun(start: Window) -> bool {
 
 #[inline(always)]
 const fn is_stun_length(start: Window) -> bool {
-    length_field(start) & 3 == 0 && length_field(start) + 20 == start.len
+    length_field(start) & 3 == 0 && length_field(start) + 20 == start.length()
 }
 
 /// The one before it has no cookie (RFC 3489, section 11.1).
@@ -543,10 +539,10 @@ const fn ntp(start: Window, ports: (u16, u16)) -> Reading {
     let (stratum, poll, precision) =
         (start.byte(1), (start.first() >> 40) as u8, length_field(start) as u8);
     let has_head = mode != 0 && version >= 1 && version <= 4;
-    if has_port(ports, 123) && has_head && start.len >= 12 {
+    if has_port(ports, 123) && has_head && start.length() >= 12 {
         return (Protocol::Ntp, Stage::Plaintext);
     }
-    let is_long_enough = start.len >= 48 && start.len & 3 == 0 && start.len <= 1024;
+    let is_long_enough = start.length() >= 48 && start.length() & 3 == 0 && start.length() <= 1024;
     let is_clock = stratum <= 16 && poll <= 24 && (precision == 0 || precision >= 0xe0);
     let is_near = matches!((start.first() >> 24) as u8, 0 | 0xff) && start.long(8) >> 56 == 0;
     let is_ntp = has_head && mode <= 5 && is_long_enough && is_clock && is_near;
@@ -574,7 +570,7 @@ const fn text(start: Window) -> Reading {
 /// Text behind a frame: a request's id, and this is datagram 0 of 1.
 #[inline(always)]
 const fn memcached(start: Window) -> Reading {
-    let is_frame = start.first() & 0xffff_ffff_ffff == 0x0000_0001_0000 && start.len > 12;
+    let is_frame = start.first() & 0xffff_ffff_ffff == 0x0000_0001_0000 && start.length() > 12;
     let command = start.word(8).to_be_bytes();
     let is_command = matches!(&command, b"get " | b"gets" | b"stat" | b"VALU" | b"STAT" | b"END\r");
     plain(is_frame && is_command, Protocol::Memcached)
@@ -647,7 +643,7 @@ const fn is_syslog(start: Window) -> bool {
 /// SNMP and LDAP: a sequence in BER, of a length that agrees with the datagram's.
 #[inline(always)]
 const fn encoded(start: Window) -> Reading {
-    let head = ber(start.first(), start.len);
+    let head = ber(start.first(), start.length());
     if head == 0 {
         return UNKNOWN;
     }
@@ -721,7 +717,7 @@ const fn is_cldap(message: u64) -> bool {
 /// A sequence in the application tag, that begins with version 5 (RFC 4120, section 5).
 #[inline(always)]
 const fn kerberos(start: Window) -> Reading {
-    let head = ber(start.first(), start.len);
+    let head = ber(start.first(), start.length());
     if head == 0 || !matches!(start.byte(0), 0x6a..=0x6f | 0x74..=0x76 | 0x7e) {
         return UNKNOWN;
     }
@@ -739,10 +735,10 @@ const fn kerberos(start: Window) -> Reading {
 const fn sun_rpc(start: Window) -> Reading {
     let (kind, next, third) =
         (start.first() as u32, (start.long(8) >> 32) as u32, start.long(8) as u32);
-    if start.len & 3 != 0 {
+    if start.length() & 3 != 0 {
         return UNKNOWN;
     }
-    if kind == 0 && next == 2 && start.len >= 40 {
+    if kind == 0 && next == 2 && start.length() >= 40 {
         let flavor = (start.long(24) >> 32) as u32;
         let stage = if flavor == 6 { Stage::Partial } else { Stage::Plaintext };
         return (if third == 100_003 { Protocol::Nfs } else { Protocol::Sunrpc }, stage);
@@ -750,9 +746,9 @@ const fn sun_rpc(start: Window) -> Reading {
     let length = (start.long(16) >> 32) as u32;
     let has_status = length == 0 && start.long(16) as u32 <= 5;
     let is_accepted = next == 0 && third <= 6 && (length != 0 && length <= 400 || has_status);
-    let is_denied = next == 1 && third <= 1 && start.len <= 32;
+    let is_denied = next == 1 && third <= 1 && start.length() <= 32;
     plain(
-        kind == 1 && start.len >= 20 && (is_accepted && start.len >= 24 || is_denied),
+        kind == 1 && start.length() >= 20 && (is_accepted && start.length() >= 24 || is_denied),
         Protocol::Sunrpc,
     )
 }
@@ -765,9 +761,9 @@ const fn measured(start: Window) -> Reading {
     let b = start.long(8);
     match first {
         // BACnet/IP: a function and an NPDU of version 1 (ASHRAE 135, annex J).
-        0x81 if second <= 12 && length == start.len => (Protocol::Bacnet, Stage::Plaintext),
+        0x81 if second <= 12 && length == start.length() => (Protocol::Bacnet, Stage::Plaintext),
         // DNP3's start bytes.
-        0x05 if second == 0x64 && length >> 8 >= 5 && start.len >= 10 => {
+        0x05 if second == 0x64 && length >> 8 >= 5 && start.length() >= 10 => {
             (Protocol::Dnp3, Stage::Plaintext)
         }
         // A NetBIOS datagram with its own port and length (RFC 1002, section 4.4).
@@ -775,32 +771,39 @@ const fn measured(start: Window) -> Reading {
             (Protocol::NetbiosDgm, Stage::Plaintext)
         }
         // NetFlow 5 has records of fixed length; 9 counts them; IPFIX has a length.
-        0 if second == 5 && length != 0 && start.len == 24 + 48 * length => {
+        0 if second == 5 && length != 0 && start.length() == 24 + 48 * length => {
             (Protocol::Netflow, Stage::Plaintext)
         }
         0 if second == 9 && length >= 1 && length <= 64 && is_recent((b >> 32) as u32) => {
-            plain(start.len >= 24, Protocol::Netflow)
+            plain(start.length() >= 24, Protocol::Netflow)
         }
-        0 if second == 10 && length == start.len && is_recent(start.first() as u32) => {
+        0 if second == 10 && length == start.length() && is_recent(start.first() as u32) => {
             (Protocol::Netflow, Stage::Plaintext)
         }
         // sFlow 5, with an agent's address of version 4 or 6.
-        0 if start.word(0) == 5 && matches!(start.first() as u32, 1 | 2) && start.len >= 28 => {
+        0 if start.word(0) == 5
+            && matches!(start.first() as u32, 1 | 2)
+            && start.length() >= 28 =>
+        {
             (Protocol::Sflow, Stage::Plaintext)
         }
         // PFCP and GTP version 2 count what follows the length; version 1 what follows eight bytes.
-        0x20..=0x23 if second != 0 && length + 4 == start.len => (Protocol::Pfcp, Stage::Plaintext),
-        0x40 | 0x48 | 0x50 | 0x58 if second != 0 && length >= 4 && length + 4 == start.len => {
+        0x20..=0x23 if second != 0 && length + 4 == start.length() => {
+            (Protocol::Pfcp, Stage::Plaintext)
+        }
+        0x40 | 0x48 | 0x50 | 0x58 if second != 0 && length >= 4 && length + 4 == start.length() => {
             (Protocol::Gtp, Stage::Plaintext)
         }
-        0x30..=0x37 if second != 0 && length + 8 == start.len => (Protocol::Gtp, Stage::Plaintext),
+        0x30..=0x37 if second != 0 && length + 8 == start.length() => {
+            (Protocol::Gtp, Stage::Plaintext)
+        }
         // EtherNet/IP: a command and what follows 24 bytes, both little-endian.
         4 | 0x63..=0x66 | 0x6f | 0x70
-            if second == 0 && (length as u16).swap_bytes() as u32 + 24 == start.len =>
+            if second == 0 && (length as u16).swap_bytes() as u32 + 24 == start.length() =>
         {
             (Protocol::Enip, Stage::Plaintext)
         }
-        1..=5 | 11..=13 | 40..=45 if length == start.len && is_radius(start) => {
+        1..=5 | 11..=13 | 40..=45 if length == start.length() && is_radius(start) => {
             (Protocol::Radius, Stage::Plaintext)
         }
         _ => UNKNOWN,
@@ -811,8 +814,8 @@ const fn measured(start: Window) -> Reading {
 #[inline(always)]
 const fn is_radius(start: Window) -> bool {
     let (kind, length) = ((start.long(16) >> 24) as u8, (start.long(16) >> 16) as u8 as u32);
-    let has_attribute = kind != 0 && length >= 2 && length + 20 <= start.len;
-    start.len == 20 || start.len > 20 && has_attribute
+    let has_attribute = kind != 0 && length >= 2 && length + 20 <= start.length();
+    start.length() == 20 || start.length() > 20 && has_attribute
 }
 
 /// The part with the host's name, which ends with a zero, and the time behind it; or a sealed part
@@ -826,10 +829,10 @@ const fn collectd(start: Window, ports: (u16, u16)) -> Reading {
             plain(next == 0x0001_000c || next == 0x0008_000c, Protocol::Collectd)
         }
         // A longer name hides what is behind it.
-        0 if length > 24 && length < start.len && has_port(ports, 25826) => {
+        0 if length > 24 && length < start.length() && has_port(ports, 25826) => {
             plain(is_printable(start.byte(4)), Protocol::Collectd)
         }
-        0x0210 if length == start.len => (Protocol::Collectd, Stage::Partial),
+        0x0210 if length == start.length() => (Protocol::Collectd, Stage::Partial),
         _ => UNKNOWN,
     }
 }
@@ -838,7 +841,7 @@ const fn collectd(start: Window, ports: (u16, u16)) -> Reading {
 #[inline(always)]
 const fn dhcp(start: Window, ports: (u16, u16)) -> Reading {
     let is_ethernet = matches!(start.word(0) >> 8, 0x01_0106 | 0x02_0106) && start.byte(3) <= 16;
-    if is_ethernet && start.half(10) & 0x7fff == 0 && start.len >= 240 {
+    if is_ethernet && start.half(10) & 0x7fff == 0 && start.length() >= 240 {
         return (Protocol::Dhcp, Stage::Plaintext);
     }
     let is_port = has_port(ports, 546) || has_port(ports, 547);
@@ -850,7 +853,7 @@ const fn dhcp(start: Window, ports: (u16, u16)) -> Reading {
 const fn dce_rpc(start: Window) -> Reading {
     let has_type = start.byte(0) == 4 && start.byte(1) <= 10 && length_field(start) != 0;
     let is_data = start.byte(4) & 0xee == 0 && start.byte(5) <= 3 && start.byte(6) == 0;
-    plain(has_type && is_data && start.len >= 80, Protocol::Dcerpc)
+    plain(has_type && is_data && start.length() >= 80, Protocol::Dcerpc)
 }
 
 /// Messages of the six kinds; of a request the mode that proves it is too far behind (RFC 1350,
@@ -859,10 +862,10 @@ const fn dce_rpc(start: Window) -> Reading {
 const fn tftp(start: Window, ports: (u16, u16)) -> Reading {
     let number = length_field(start);
     let holds = match start.first() >> 48 {
-        1 | 2 => is_printable(start.byte(2)) && start.len >= 8 && has_port(ports, 69),
-        3 => number == 1 && start.len == 516,
-        4 => number <= 1 && start.len == 4,
-        5 => number <= 8 && start.len > 5 && is_printable((start.first() >> 24) as u8),
+        1 | 2 => is_printable(start.byte(2)) && start.length() >= 8 && has_port(ports, 69),
+        3 => number == 1 && start.length() == 516,
+        4 => number <= 1 && start.length() == 4,
+        5 => number <= 8 && start.length() > 5 && is_printable((start.first() >> 24) as u8),
         6 => is_option(start.first() << 16),
         _ => false,
     };
@@ -882,7 +885,7 @@ const fn is_option(word: u64) -> bool {
 /// Nothing in ESP is fixed: only on its port, and until a second one comes no more than a guess.
 #[inline(always)]
 const fn esp(start: Window, ports: (u16, u16)) -> Reading {
-    let is_keepalive = start.len == 1 && start.byte(0) == 0xff;
+    let is_keepalive = start.length() == 1 && start.byte(0) == 0xff;
     let is_esp = is_keepalive || matches!(esp_step(start), Step::Protected);
     let holds = has_port(ports, 4500) && is_esp;
     if holds { (Protocol::EspInUdp, Stage::Unknown) } else { UNKNOWN }
@@ -893,7 +896,7 @@ const fn esp(start: Window, ports: (u16, u16)) -> Reading {
 const fn utp(start: Window) -> Reading {
     let is_syn = start.byte(0) == 0x41 && start.byte(1) <= 2 && start.word(8) == 0;
     let has_window = start.word(12) != 0 && start.word(4) != 0;
-    let holds = is_syn && has_window && start.len >= 20 && start.len <= 32;
+    let holds = is_syn && has_window && start.length() >= 20 && start.length() <= 32;
     if holds { (Protocol::Bittorrent, Stage::Unknown) } else { UNKNOWN }
 }
 
@@ -901,8 +904,8 @@ const fn utp(start: Window) -> Reading {
 #[inline(always)]
 const fn is_dhcp6(start: Window) -> bool {
     let (option, length) = ((start.first() >> 16) as u16, start.first() as u16 as u32);
-    let is_relayed = matches!(start.byte(0), 12 | 13) && start.len >= 34;
-    let has_option = option != 0 && option <= 255 && length + 8 <= start.len;
+    let is_relayed = matches!(start.byte(0), 12 | 13) && start.length() >= 34;
+    let has_option = option != 0 && option <= 255 && length + 8 <= start.length();
     is_relayed || start.byte(0) >= 1 && start.byte(0) <= 11 && has_option
 }
 
@@ -921,12 +924,12 @@ const fn coap(start: Window, ports: (u16, u16)) -> Reading {
     let is_request = code >= 1 && code <= 7 && first & 0x20 == 0;
     let has_option = matches!(option >> 4, 1 | 3..=8 | 11..=13) && option & 0xf != 0xf;
     let has_path = option >> 4 == 0xb && option & 0xf != 0 && is_printable(next);
-    let is_ping = code == 0 && token == 0 && start.len == 4;
+    let is_ping = code == 0 && token == 0 && start.length() == 4;
     let is_response = matches!(code >> 5, 2 | 4 | 5);
     // Drafts had the options' count for the token's length, and no token.
     let is_draft = token != 0 && matches!((start.first() >> 24) as u8 >> 4, 1..=9);
     let is_usual = is_port && (is_request && (has_option || is_draft) || is_ping || is_response);
-    let is_path = is_request && has_path && start.len > 5 + token;
+    let is_path = is_request && has_path && start.length() > 5 + token;
     plain(is_usual || is_path, Protocol::Coap)
 }
 
@@ -935,7 +938,7 @@ const fn coap(start: Window, ports: (u16, u16)) -> Reading {
 #[inline(always)]
 const fn rtp(start: Window) -> Reading {
     let (first, second) = (start.byte(0), start.byte(1));
-    if first >> 6 != 2 || start.len < 8 {
+    if first >> 6 != 2 || start.length() < 8 {
         return UNKNOWN;
     }
     // Sender and receiver reports come first, and count what they have in words.
@@ -946,13 +949,14 @@ const fn rtp(start: Window) -> Reading {
         _ => 0,
     };
     if rtcp_words != 0 {
-        let fits = length_field(start) >= rtcp_words && (length_field(start) + 1) * 4 <= start.len;
+        let fits =
+            length_field(start) >= rtcp_words && (length_field(start) + 1) * 4 <= start.length();
         return if fits { (Protocol::Rtp, Stage::Unknown) } else { UNKNOWN };
     }
     let is_in_use = matches!(second & 0x7f, 0 | 3..=18 | 25..=34 | 96..=127);
     let source = start.long(8) >> 32;
     // Neither padding nor contributors nor an extension begins a call.
-    if first == 0x80 && is_in_use && source > 0xff && start.len >= 20 {
+    if first == 0x80 && is_in_use && source > 0xff && start.length() >= 20 {
         return (Protocol::Rtp, Stage::Unknown);
     }
     UNKNOWN

@@ -14,10 +14,11 @@ use super::secret::Secret;
 use super::talk::Side;
 use super::window::Window;
 
-pub use super::window::HEAD_LEN;
+pub use super::window::{HEAD_LEN, Start};
 
 /// What the start of a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Head {
     /// Whose message it is; unknown where it says nothing of that.
     pub protocol: Protocol,
@@ -25,6 +26,8 @@ pub struct Head {
     pub tell: Tell,
     /// The authentication it carries or asks for.
     pub secret: Secret,
+    /// Explicit padding: it is copied as one word.
+    pub reserved: u8,
 }
 
 /// What a message does in its conversation.
@@ -89,6 +92,7 @@ impl Tell {
 
 /// What was said before a message: see [`super::talk::Talk::before`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Before {
     /// Who sends the message.
     pub side: Side,
@@ -102,26 +106,41 @@ pub struct Before {
     pub is_first: bool,
     /// Whether it is the first of both.
     pub is_opening: bool,
+    /// Explicit padding, as the verifier lets nothing unwritten be copied.
+    pub reserved: u8,
 }
 
-/// Judges the first bytes of a message, of which `len` have been seen: more than the window holds,
+/// A message, and what was said before it.
+///
+/// It is handed on by reference and read anew in each function: what the verifier learns of a value
+/// in one of them ends there, else every rule that does not fit would double what it has to walk.
+#[repr(C)]
+struct Message<'a> {
+    start: &'a Start,
+    before: Before,
+    /// Bytes seen of it, or 255.
+    len: u8,
+}
+
+/// Judges the first bytes of a message, of which `len` have been seen: more than there is room for,
 /// or fewer, of which the rest is ignored.
 #[inline(always)]
-pub const fn head(bytes: &[u8; HEAD_LEN], len: u32, before: Before) -> Head {
-    let window = Window::new(bytes, len);
-    if tls::is_record(window) {
-        return tls::record(&window, &before);
-    }
-    let mut found = answer::head(&window, &before);
+pub const fn head(start: &Start, len: u32, before: Before) -> Head {
+    let len = if len > 255 { 255 } else { len as u8 };
+    let message = Message { start, before, len };
+    let mut found = tls::head(&message);
     if !found.is_recognised() {
-        found = match window.byte(0) {
-            0x20..0x7f => text::head(&window, &before),
-            _ => binary::head(&window, &before),
+        found = answer::head(&message);
+    }
+    if !found.is_recognised() {
+        found = match message.window().byte(0) {
+            0x20..0x7f => text::head(&message),
+            _ => binary::head(&message),
         };
     }
     // A length may look like anything.
     if !found.is_recognised() {
-        found = binary::by_length(&window, &before);
+        found = binary::by_length(&message);
     }
     found
 }
@@ -129,12 +148,21 @@ pub const fn head(bytes: &[u8; HEAD_LEN], len: u32, before: Before) -> Head {
 /// How many bytes a binary header of the PROXY protocol is long: the message follows it (version 2,
 /// section 2.2).
 #[inline(always)]
-pub const fn proxy_len(bytes: &[u8; HEAD_LEN], len: u32) -> Option<u32> {
-    let window = Window::new(bytes, len);
+pub const fn proxy_len(start: &Start, len: u32) -> Option<u32> {
+    let window = Window::new(start, len as u64);
     if binary::is_proxy(&window) && window.has(16) {
         Some(16 + window.half(14) as u32)
     } else {
         None
+    }
+}
+
+// === impl Message ===
+
+impl Message<'_> {
+    #[inline(always)]
+    const fn window(&self) -> Window {
+        Window::new(self.start, self.len as u64)
     }
 }
 
@@ -150,7 +178,7 @@ impl Head {
     /// A message of this protocol, without authentication.
     #[inline(always)]
     pub const fn of(protocol: Protocol, tell: Tell) -> Self {
-        Self { protocol, tell, secret: Secret::None }
+        Self { protocol, tell, secret: Secret::None, reserved: 0 }
     }
 
     /// Whether more bytes of the message would not change it.
@@ -186,7 +214,15 @@ impl Head {
 impl Before {
     /// Before a side's first message, where the other said nothing.
     pub const fn nothing(side: Side) -> Self {
-        Self { side, own: 0, heard: 0, heard_last: 0, is_first: true, is_opening: true }
+        Self {
+            side,
+            own: 0,
+            heard: 0,
+            heard_last: 0,
+            is_first: true,
+            is_opening: true,
+            reserved: 0,
+        }
     }
 
     /// Whether one side or the other spoke this protocol.
@@ -206,3 +242,6 @@ impl Before {
         matches!(self.side, Side::Client)
     }
 }
+
+#[cfg(test)]
+mod tests;

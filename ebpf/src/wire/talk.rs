@@ -109,6 +109,7 @@ impl Talk {
             heard_last: other.last,
             is_first: own.said == 0,
             is_opening: own.said | other.said == 0,
+            reserved: 0,
         }
     }
 
@@ -277,7 +278,7 @@ impl Talk {
         if protocol == RDP && self.server.said & DECLINED != 0 {
             return Stage::Partial;
         }
-        if !may_upgrade(protocol) && !(asked && protocol == Protocol::Http as u8) {
+        if !(may_upgrade(protocol) || asked && protocol == Protocol::Http as u8) {
             return Stage::Plaintext;
         }
         if asked && self.server.said & DECLINED != 0 {

@@ -8,25 +8,32 @@ use core::hint::black_box;
 /// How many bytes of a message are looked at.
 pub const HEAD_LEN: usize = 32;
 
-/// The first bytes of a message, big-endian, and how many there are.
+/// No element can be so long.
+pub(super) const NO_LENGTH: u64 = u64::MAX;
+
+/// The first bytes of a message as they lie in memory, aligned for words. What is behind the
+/// message's end may be anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Start(pub [u64; HEAD_LEN / 8]);
+
+/// The first bytes of a message from some offset on, and how many there are.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
     a: u64,
     b: u64,
     c: u64,
     d: u64,
-    /// Bytes of the message from here on, of which at most [`HEAD_LEN`] are in the words.
-    pub(super) len: u32,
-    /// Explicit padding: copies of a window take it along, and the verifier refuses to read what
-    /// was never written.
-    spare: u32,
+    /// Bytes of the message from here on. A whole word, because copies leave no padding unwritten
+    /// then, which the verifier would refuse.
+    pub(super) len: u64,
 }
 
 /// Whether a [`Window`] starts with this text of at most eight bytes.
 macro_rules! starts {
     ($window:expr, $text:literal) => {{
         const TEXT: (u64, u64) = $crate::wire::window::masked($text);
-        $window.len >= $text.len() as u32 && $window.first() & TEXT.1 == TEXT.0
+        $window.len >= $text.len() as u64 && $window.first() & TEXT.1 == TEXT.0
     }};
 }
 pub(super) use starts;
@@ -42,38 +49,44 @@ pub(super) const fn masked(text: &[u8]) -> (u64, u64) {
     (word, mask)
 }
 
-impl Window {
-    /// What is behind `len` in `bytes` may be anything; rules ask for `len` first.
-    #[inline(always)]
-    pub(super) const fn new(bytes: &[u8; HEAD_LEN], len: u32) -> Self {
-        #[rustfmt::skip]
-        let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7,
-             c0, c1, c2, c3, c4, c5, c6, c7, d0, d1, d2, d3, d4, d5, d6, d7] = *bytes;
-        Self {
-            a: u64::from_be_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
-            b: u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
-            c: u64::from_be_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
-            d: u64::from_be_bytes([d0, d1, d2, d3, d4, d5, d6, d7]),
-            len,
-            spare: 0,
+impl Start {
+    /// The first of these bytes, and zeros behind them.
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut words = [0; HEAD_LEN / 8];
+        for (word, part) in words.iter_mut().zip(bytes.chunks(8)) {
+            let mut eight = [0; 8];
+            for (into, byte) in eight.iter_mut().zip(part) {
+                *into = *byte;
+            }
+            *word = u64::from_ne_bytes(eight);
         }
+        Self(words)
+    }
+}
+
+impl Window {
+    /// What is behind `len` may be anything; rules ask for `len` first.
+    #[inline(always)]
+    pub(super) const fn new(start: &Start, len: u64) -> Self {
+        let [a, b, c, d] = start.0;
+        Self { a: u64::from_be(a), b: u64::from_be(b), c: u64::from_be(c), d: u64::from_be(d), len }
     }
 
     /// The same window, of which nothing is known any more: the verifier follows every combination
     /// of what rules found out before, as long as it stays in registers.
     #[inline(always)]
     pub(super) const fn anew(self) -> Self {
-        let Self { a, b, c, d, len, .. } = self;
+        let Self { a, b, c, d, len } = self;
         // What is only moved keeps its bounds, and its copies share them. Sums of bits do not.
-        let len = black_box(len ^ a as u32) ^ a as u32;
+        let len = black_box(len ^ a) ^ a;
         let (a, b) = (black_box(a ^ d) ^ d, black_box(b ^ c) ^ c);
-        Self { a, b, c: black_box(c), d: black_box(d), len, spare: 0 }
+        Self { a, b, c: black_box(c), d: black_box(d), len }
     }
 
     /// The window from `bytes` further on; at most 31.
     #[inline(always)]
     pub(super) const fn skip(self, bytes: u32) -> Self {
-        let len = self.len.saturating_sub(bytes);
+        let len = self.len.saturating_sub(bytes as u64);
         let Self { mut a, mut b, mut c, mut d, .. } = self;
         if bytes & 16 != 0 {
             (a, b, c, d) = (c, d, 0, 0);
@@ -81,19 +94,26 @@ impl Window {
         if bytes & 8 != 0 {
             (a, b, c, d) = (b, c, d, 0);
         }
+        // In two steps, since a shift by all 64 bits is none.
         let bits = (bytes & 7) * 8;
-        if bits != 0 {
-            let rest = 64 - bits;
-            (a, b, c) = (a << bits | b >> rest, b << bits | c >> rest, c << bits | d >> rest);
-            d <<= bits;
-        }
-        Self { a, b, c, d, len, spare: 0 }
+        let rest = 63 - bits;
+        a = a << bits | b >> 1 >> rest;
+        b = b << bits | c >> 1 >> rest;
+        c = c << bits | d >> 1 >> rest;
+        d <<= bits;
+        Self { a, b, c, d, len }
+    }
+
+    /// Bytes of a datagram from here on.
+    #[inline(always)]
+    pub(super) const fn length(self) -> u32 {
+        self.len as u32
     }
 
     /// Whether there are so many bytes.
     #[inline(always)]
     pub(super) const fn has(self, bytes: u32) -> bool {
-        self.len >= bytes
+        self.len >= bytes as u64
     }
 
     /// The first eight bytes.
@@ -139,17 +159,20 @@ impl Window {
     }
 
     /// The value of a BER element that starts here, and the window from its contents on (X.690,
-    /// sections 8.1.3 to 8.1.5). A length in more than four bytes is none.
+    /// sections 8.1.3 to 8.1.5). Without a length, or with one of more than four bytes, it is
+    /// [`NO_LENGTH`]: half an `Option` would be read before it was written, which the verifier
+    /// refuses.
     #[inline(never)]
-    pub(super) const fn ber(self) -> Option<(u32, Self)> {
-        Some(match self.byte(1) {
-            length @ 0..=0x7f => (length as u32, self.skip(2)),
-            0x81 => (self.byte(2) as u32, self.skip(3)),
-            0x82 => (self.half(2) as u32, self.skip(4)),
-            0x83 => (self.word(2) >> 8, self.skip(5)),
-            0x84 => (self.word(2), self.skip(6)),
-            _ => return None,
-        })
+    pub(super) const fn ber(self) -> (u64, Self) {
+        let first = self.byte(1) as u64;
+        if first < 0x80 {
+            return (first, self.skip(2));
+        }
+        let bytes = (first & 0x7f) as u32;
+        if bytes == 0 || bytes > 4 {
+            return (NO_LENGTH, self);
+        }
+        ((self.word(2) >> (32 - bytes * 8)) as u64, self.skip(2 + bytes))
     }
 }
 
@@ -160,10 +183,14 @@ mod tests {
     #[test]
     fn an_offset_moves_the_window() {
         let bytes: [u8; HEAD_LEN] = core::array::from_fn(|i| i as u8);
-        let window = Window::new(&bytes, 40);
+        let window = Window::new(&Start::new(&bytes), 40);
         for at in 0..25 {
             let expect = u64::from_be_bytes(core::array::from_fn(|i| (i as u32 + at) as u8));
-            assert_eq!((window.long(at), window.skip(at).len), (expect, 40 - at), "at {at}");
+            assert_eq!(
+                (window.long(at), window.skip(at).len),
+                (expect, 40 - u64::from(at)),
+                "at {at}"
+            );
         }
         assert_eq!(window.byte(31), 31);
         assert_eq!(window.word_le(4), 0x0706_0504);
@@ -171,17 +198,15 @@ mod tests {
 
     #[test]
     fn lengths_of_ber() {
-        let check = |bytes: &[u8], expect: Option<(u32, u8)>| {
-            let mut all = [0; HEAD_LEN];
-            all[..bytes.len()].copy_from_slice(bytes);
-            let found = Window::new(&all, bytes.len() as u32).ber();
-            assert_eq!(found.map(|(length, rest)| (length, rest.byte(0))), expect, "{bytes:02x?}");
+        let check = |bytes: &[u8], expect: (u64, u8)| {
+            let (length, rest) = Window::new(&Start::new(bytes), bytes.len() as u64).ber();
+            assert_eq!((length, rest.byte(0)), expect, "{bytes:02x?}");
         };
-        check(&[0x30, 5, 7], Some((5, 7)));
-        check(&[0x30, 0x81, 0x90, 7], Some((0x90, 7)));
-        check(&[0x30, 0x82, 1, 2, 7], Some((0x102, 7)));
-        check(&[0x30, 0x84, 0, 0, 1, 2, 7], Some((0x102, 7)));
-        check(&[0x30, 0x80, 7], None);
-        check(&[0x30, 0x85, 0, 0, 0, 0, 1, 7], None);
+        check(&[0x30, 5, 7], (5, 7));
+        check(&[0x30, 0x81, 0x90, 7], (0x90, 7));
+        check(&[0x30, 0x82, 1, 2, 7], (0x102, 7));
+        check(&[0x30, 0x84, 0, 0, 1, 2, 7], (0x102, 7));
+        check(&[0x30, 0x80, 7], (NO_LENGTH, 0x30));
+        check(&[0x30, 0x85, 0, 0, 0, 0, 1, 7], (NO_LENGTH, 0x30));
     }
 }

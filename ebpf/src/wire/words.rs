@@ -4,7 +4,7 @@
 //! wherever it is called, and not once for each state of its caller.
 
 use super::datagram::{self, WINDOW};
-use super::head::{self, Before, HEAD_LEN, Head, Tell};
+use super::head::{self, Before, HEAD_LEN, Head, Start, Tell};
 use super::protocol::Protocol;
 use super::secret::Secret;
 use super::stage::Stage;
@@ -45,21 +45,7 @@ pub const fn circumstances(len: u32, before: Before) -> u64 {
 /// [`head`] of a message that starts with `words`, as they lie in memory, as a word.
 #[inline(always)]
 pub const fn judge(words: [u64; HEAD_LEN / 8], circumstances: u64) -> u64 {
-    from_head(head::head(&bytes(words), circumstances as u32, before(circumstances)))
-}
-
-/// Words as they lie in memory.
-#[inline(always)]
-const fn bytes([a, b, c, d]: [u64; HEAD_LEN / 8]) -> [u8; HEAD_LEN] {
-    let (a, b, c, d) = (a.to_ne_bytes(), b.to_ne_bytes(), c.to_ne_bytes(), d.to_ne_bytes());
-    let [a0, a1, a2, a3, a4, a5, a6, a7] = a;
-    let [b0, b1, b2, b3, b4, b5, b6, b7] = b;
-    let [c0, c1, c2, c3, c4, c5, c6, c7] = c;
-    let [d0, d1, d2, d3, d4, d5, d6, d7] = d;
-    #[rustfmt::skip]
-    let bytes = [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7,
-                 c0, c1, c2, c3, c4, c5, c6, c7, d0, d1, d2, d3, d4, d5, d6, d7];
-    bytes
+    from_head(head::head(&Start(words), circumstances as u32, before(circumstances)))
 }
 
 #[inline(always)]
@@ -71,6 +57,7 @@ const fn before(circumstances: u64) -> Before {
         heard_last: (circumstances >> LAST) as u8,
         is_first: circumstances >> FIRST & 1 != 0,
         is_opening: circumstances >> OPENING & 1 != 0,
+        reserved: 0,
     }
 }
 
@@ -96,7 +83,7 @@ const fn to_head(word: u64) -> Head {
     let Some(protocol) = Protocol::from_code(word as u8) else { return Head::UNKNOWN };
     let Some(tell) = Tell::from_code(tell(word)) else { return Head::UNKNOWN };
     let Some(secret) = Secret::from_code((word >> 16) as u8) else { return Head::UNKNOWN };
-    Head { protocol, tell, secret }
+    Head { protocol, tell, secret, reserved: 0 }
 }
 
 /// A conversation in which `side` has said what is in this word.
@@ -135,7 +122,7 @@ pub const fn wants_more(word: u64) -> bool {
 /// How long a header for a proxy is, by the first two words of it; 0 where that cannot be told.
 #[inline(always)]
 pub const fn proxy_len([a, b]: [u64; 2], len: u32) -> u32 {
-    match head::proxy_len(&bytes([a, b, 0, 0]), len) {
+    match head::proxy_len(&Start([a, b, 0, 0]), len) {
         Some(len) => len,
         None => 0,
     }
@@ -146,7 +133,7 @@ pub const fn proxy_len([a, b]: [u64; 2], len: u32) -> u32 {
 #[inline(always)]
 pub const fn first(words: [u64; WINDOW / 8], of: u64) -> u64 {
     let (client, server) = ((of >> 16) as u16, of as u16);
-    from_pair(datagram::first(&bytes(words), (of >> 32) as u32, client, server))
+    from_pair(datagram::first(&Start(words), (of >> 32) as u32, client, server))
 }
 
 /// The same of a conversation that was found to be what is in the lowest two bytes of `known`, after
@@ -160,8 +147,8 @@ pub const fn follow(words: [u64; WINDOW / 8], len: u32, known: u32) -> u64 {
     };
     let reading = (protocol, stage);
     from_pair(match known >> 16 {
-        0 => datagram::later(reading, &bytes(words), len),
-        _ => datagram::answer(reading, &bytes(words), len),
+        0 => datagram::later(reading, &Start(words), len),
+        _ => datagram::answer(reading, &Start(words), len),
     })
 }
 
@@ -212,7 +199,8 @@ mod tests {
     fn words_hold_all_there_is() {
         for protocol in Protocol::ALL {
             for secret in Secret::ALL {
-                let head = Head { protocol: *protocol, tell: Tell::Sealed, secret: *secret };
+                let head =
+                    Head { protocol: *protocol, tell: Tell::Sealed, secret: *secret, reserved: 0 };
                 assert_eq!(to_head(from_head(head)), head);
             }
         }
@@ -233,6 +221,7 @@ mod tests {
                     heard_last: 0xc3,
                     is_first: bits & 1 != 0,
                     is_opening: bits & 2 != 0,
+                    reserved: 0,
                 };
                 let word = circumstances(0xfffe_fdfc, given);
                 assert_eq!((before(word), word as u32), (given, 0xfffe_fdfc));
@@ -242,16 +231,12 @@ mod tests {
 
     #[test]
     fn a_conversation_is_the_same_as_words() {
-        let bytes = *b"GET / HTTP/1.1\r\nHost: a.example\r";
-        let bytes: [u8; HEAD_LEN] = bytes[..HEAD_LEN].try_into().unwrap();
-        let words = core::array::from_fn(|at| {
-            u64::from_ne_bytes(bytes[at * 8..at * 8 + 8].try_into().unwrap())
-        });
+        let start = Start::new(b"GET / HTTP/1.1\r\nHost: a.example\r");
         let before = Before::nothing(Side::Client);
-        let found = judge(words, circumstances(200, before));
-        assert_eq!(to_head(found), head::head(&bytes, 200, before));
+        let found = judge(start.0, circumstances(200, before));
+        assert_eq!(to_head(found), head::head(&start, 200, before));
         let mut talk = Talk::default();
-        talk.hear(Side::Client, head::head(&bytes, 200, before));
+        talk.hear(Side::Client, head::head(&start, 200, before));
         let word = heard(Talk::default().to_word(), Side::Client, found);
         assert_eq!(Talk::from_word(word), talk);
         let (protocol, stage) = talk.reading();

@@ -6,7 +6,7 @@ use plainsight_core::escape;
 use plainsight_core::protocol::conversation::{Conversation, Datagram, Exchange, Side, Turn};
 use plainsight_core::protocol::tls::ClientCertificate;
 use plainsight_core::protocol::{assess, exchange, quic, tls};
-use plainsight_ebpf::wire::head::{self, HEAD_LEN};
+use plainsight_ebpf::wire::head::{self, Start};
 use plainsight_ebpf::wire::stage::Stage;
 use plainsight_ebpf::wire::talk::Talk;
 use plainsight_ebpf::wire::{ip, tcp};
@@ -53,11 +53,8 @@ pub(crate) fn escape(bytes: &[u8]) {
 pub(crate) fn heads(bytes: &[u8]) {
     let mut talk = Talk::default();
     for part in Script::new(bytes) {
-        let length = part.bytes.len().min(HEAD_LEN);
-        let mut window = [0; HEAD_LEN];
-        window[..length].copy_from_slice(&part.bytes[..length]);
         let before = talk.before(part.side);
-        talk.hear(part.side, head::head(&window, part.bytes.len() as u32, before));
+        talk.hear(part.side, head::head(&Start::new(part.bytes), part.bytes.len() as u32, before));
         _ = (talk.reading(), talk.secret(), talk.is_settled(), talk.wants(part.side, 3));
     }
 }

@@ -6,6 +6,7 @@
 
 mod evidence;
 mod frame;
+mod ftp;
 mod http;
 mod late;
 mod message;
@@ -14,17 +15,19 @@ mod sealing;
 mod secrets;
 mod shape;
 
+pub use self::ftp::{DataEnd, data_ends};
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use plainsight_ebpf::wire::head::{Head, Tell};
+use plainsight_ebpf::wire::head::{Before, Head, Tell};
 use plainsight_ebpf::wire::protocol::Protocol;
 use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
 use plainsight_ebpf::wire::talk::{Side, Talk};
 
 use self::message::Message;
-use super::conversation::{Assessment, Conversation};
+use super::conversation::{Assessment, Conversation, Turn};
 use super::tls::{self, Tls};
 
 /// What the messages added up to.
@@ -43,6 +46,23 @@ const MYSQL_REQUEST: usize = 36;
 
 /// Says what a conversation is.
 pub fn assess(conversation: &Conversation<'_>) -> Assessment {
+    let found = judge(conversation);
+    if conversation.is_whole || found.stage > Stage::Unknown {
+        return found;
+    }
+    // Which end is the client is no more than a guess where nobody saw the connection begin.
+    let turns: Vec<Turn> = conversation.turns.iter().map(|turn| turn.reversed()).collect();
+    let reversed = Conversation {
+        client: conversation.server,
+        server: conversation.client,
+        turns: &turns,
+        ..*conversation
+    };
+    let other = judge(&reversed);
+    if other.stage > Stage::Unknown { other } else { found }
+}
+
+fn judge(conversation: &Conversation<'_>) -> Assessment {
     let mut course = follow(conversation);
     shape::settle(&mut course, conversation);
     late::join(&mut course, conversation);
@@ -74,6 +94,13 @@ fn follow<'a>(conversation: &Conversation<'a>) -> Course<'a> {
         stage: Stage::Pending,
         is_certain: false,
     };
+    // Of one direction alone, the other one's hello may have been where nobody looked.
+    for (side, other) in [(Side::Client, Side::Server), (Side::Server, Side::Client)] {
+        let is_missed = !conversation.is_whole || starts_with_hello(course.said(other).next());
+        if is_missed && course.said(side).next().is_none() {
+            course.talk.hear(side, Head::MISSED);
+        }
+    }
     let (mut client_began, mut server_began) = (false, false);
     for message in course.messages.clone() {
         let began = match message.side {
@@ -88,6 +115,12 @@ fn follow<'a>(conversation: &Conversation<'a>) -> Course<'a> {
     (course.protocol, course.stage) = course.talk.reading();
     course.is_certain = course.talk.is_agreed();
     course
+}
+
+/// Whether a server's first message is a hello, which answers nothing but a client's.
+fn starts_with_hello(message: Option<&[u8]>) -> bool {
+    let judged = message.map(|bytes| message::head_of(bytes, Before::nothing(Side::Server)));
+    judged == Some(Head::of(Protocol::Tls, Tell::Hello))
 }
 
 // === impl Course ===
@@ -153,6 +186,12 @@ fn handshake(course: &mut Course<'_>, conversation: &Conversation<'_>) -> Option
             Protocol::Tls => Stage::Encrypted,
             _ => Stage::Upgraded,
         };
+    }
+    // A client that goes on with protected records had an answer, where nobody looked.
+    let is_data = |record: tls::Record<'_>| record.kind == tls::Kind::ApplicationData;
+    let goes_on = tls::records(client_bytes).filter(tls::Record::is_complete).any(is_data);
+    if conversation.server.is_empty() && course.protocol == Protocol::Tls && goes_on {
+        course.stage = Stage::Encrypted;
     }
     Some(found)
 }

@@ -35,6 +35,17 @@ pub struct Turn {
     pub length: usize,
 }
 
+impl Turn {
+    /// The same from the other side.
+    pub const fn reversed(self) -> Self {
+        let side = match self.side {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
+        };
+        Self { side, ..self }
+    }
+}
+
 /// What both ends of a UDP conversation sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange<'a> {

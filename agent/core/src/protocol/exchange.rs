@@ -9,7 +9,8 @@ mod tests;
 
 use alloc::borrow::Cow;
 
-use plainsight_ebpf::wire::datagram::{self, WINDOW};
+use plainsight_ebpf::wire::datagram;
+use plainsight_ebpf::wire::head::Start;
 use plainsight_ebpf::wire::protocol::Protocol;
 use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
@@ -66,16 +67,16 @@ fn heard(exchange: &Exchange<'_>) -> (Protocol, Stage) {
     let mut reading = (Protocol::Unknown, Stage::Pending);
     let (mut opener, mut is_answered) = (Side::Client, false);
     for datagram in spoken(exchange) {
-        let (window, length) = window(datagram);
+        let (start, length) = start(datagram);
         if reading.0 == Protocol::Unknown {
             let (client, server) = (exchange.client_port, exchange.server_port);
-            reading = datagram::first(&window, length, client, server);
+            reading = datagram::first(&start, length, client, server);
             opener = datagram.side;
         } else if datagram.side != opener && !is_answered {
-            reading = datagram::answer(reading, &window, length);
+            reading = datagram::answer(reading, &start, length);
             is_answered = true;
         } else {
-            reading = datagram::later(reading, &window, length);
+            reading = datagram::later(reading, &start, length);
         }
     }
     reading
@@ -87,12 +88,8 @@ fn spoken<'e>(exchange: &Exchange<'e>) -> impl Iterator<Item = &'e Datagram<'e>>
 }
 
 /// What the kernel sees of a datagram.
-fn window(datagram: &Datagram<'_>) -> ([u8; WINDOW], u32) {
-    let mut window = [0; WINDOW];
-    for (to, from) in window.iter_mut().zip(datagram.payload) {
-        *to = *from;
-    }
-    (window, u32::try_from(datagram.length).unwrap_or(u32::MAX))
+fn start(datagram: &Datagram<'_>) -> (Start, u32) {
+    (Start::new(datagram.payload), u32::try_from(datagram.length).unwrap_or(u32::MAX))
 }
 
 /// Whether no datagram, read whole, is what the first bytes were taken for.

@@ -1,16 +1,9 @@
 use super::*;
 
 /// The window of these bytes.
-fn window(bytes: &[u8]) -> [u8; WINDOW] {
-    let mut window = [0; WINDOW];
-    let len = bytes.len().min(WINDOW);
-    window[..len].copy_from_slice(&bytes[..len]);
-    window
-}
-
 /// Judges the start of a datagram of `len` bytes between ports that mean nothing.
 fn start(bytes: &[u8], len: u32) -> Reading {
-    first(&window(bytes), len, 40_009, 40_013)
+    first(&Start::new(bytes), len, 40_009, 40_013)
 }
 
 fn check(bytes: &[u8], len: u32, expect: Reading) {
@@ -24,8 +17,8 @@ fn whole(bytes: &[u8], expect: Reading) {
 
 /// The same on a port.
 fn on(port: u16, bytes: &[u8], len: u32, expect: Reading) {
-    assert_eq!(first(&window(bytes), len, 40_009, port), expect, "{bytes:02x?} on {port}");
-    assert_eq!(first(&window(bytes), len, port, 40_009), expect, "{bytes:02x?} from {port}");
+    assert_eq!(first(&Start::new(bytes), len, 40_009, port), expect, "{bytes:02x?} on {port}");
+    assert_eq!(first(&Start::new(bytes), len, port, 40_009), expect, "{bytes:02x?} from {port}");
 }
 
 const fn clear(protocol: Protocol) -> Reading {
@@ -74,14 +67,14 @@ fn quic() {
 #[test]
 fn quic_goes_on() {
     let offered = start(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1200);
-    let met = answer(offered, &window(&[0xc5, 0, 0, 0, 1, 8, 1, 2]), 1200);
+    let met = answer(offered, &Start::new(&[0xc5, 0, 0, 0, 1, 8, 1, 2]), 1200);
     assert_eq!(met, (Protocol::Quic, Stage::Handshake));
-    assert_eq!(later(met, &window(&[0x43, 1, 2]), 20), met, "too short for a packet");
-    assert_eq!(later(met, &window(&[0x43, 1, 2]), 21), (Protocol::Quic, Stage::Encrypted));
-    let negotiation = window(&[0x80, 0, 0, 0, 0, 8]);
+    assert_eq!(later(met, &Start::new(&[0x43, 1, 2]), 20), met, "too short for a packet");
+    assert_eq!(later(met, &Start::new(&[0x43, 1, 2]), 21), (Protocol::Quic, Stage::Encrypted));
+    let negotiation = Start::new(&[0x80, 0, 0, 0, 0, 8]);
     assert_eq!(answer(offered, &negotiation, 43), offered);
-    assert_eq!(later(offered, &window(&[0x43, 1, 2]), 50), offered, "nobody answered");
-    let retry = window(&[0xf0, 0, 0, 0, 1, 8]);
+    assert_eq!(later(offered, &Start::new(&[0x43, 1, 2]), 50), offered, "nobody answered");
+    let retry = Start::new(&[0xf0, 0, 0, 0, 1, 8]);
     assert_eq!(answer(offered, &retry, 120), offered);
 }
 
@@ -89,7 +82,7 @@ fn quic_goes_on() {
 fn two_ntp_packets_are_not_quic() {
     let request = [0xe3, 0, 10, 0xfa, 0, 1, 0, 0, 0, 1, 0, 0];
     check(&request, 48, clear(Protocol::Ntp));
-    let response = window(&[0x24, 1, 10, 0xe9, 0, 0, 0, 0, 0, 0, 0, 8, b'C', b'D', b'M', b'A']);
+    let response = Start::new(&[0x24, 1, 10, 0xe9, 0, 0, 0, 0, 0, 0, 0, 8, b'C', b'D', b'M', b'A']);
     let reading = answer(start(&request, 48), &response, 48);
     assert_eq!(reading, clear(Protocol::Ntp));
     check(&[0xc3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], 48, UNKNOWN);
@@ -113,9 +106,9 @@ fn dtls() {
 #[test]
 fn dtls_goes_on() {
     let offered = (Protocol::Dtls, Stage::Offered);
-    let step = |reading, bytes: &[u8], len| later(reading, &window(bytes), len);
+    let step = |reading, bytes: &[u8], len| later(reading, &Start::new(bytes), len);
     let demand = [22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 35, 3];
-    assert_eq!(answer(offered, &window(&demand), 48), offered);
+    assert_eq!(answer(offered, &Start::new(&demand), 48), offered);
     let hello = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, 70, 2];
     let met = step(offered, &hello, 83);
     assert_eq!(met, (Protocol::Dtls, Stage::Handshake));
@@ -131,8 +124,8 @@ fn stun_opens_a_path_for_dtls() {
     check(&request, 28, stun);
     check(&request, 29, UNKNOWN);
     let hello = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1];
-    assert_eq!(later(stun, &window(&hello), 113), (Protocol::Dtls, Stage::Offered));
-    assert_eq!(answer(stun, &window(&request), 28), stun);
+    assert_eq!(later(stun, &Start::new(&hello), 113), (Protocol::Dtls, Stage::Offered));
+    assert_eq!(answer(stun, &Start::new(&request), 28), stun);
     let classic = [&[0, 1, 0, 8][..], &[7; 16], &[0, 3, 0, 4, 0, 0, 0, 0]].concat();
     whole(&classic, stun);
 }
@@ -142,13 +135,13 @@ fn wireguard() {
     let offered = start(&[1, 0, 0, 0, 9, 8, 7, 6], 148);
     assert_eq!(offered, (Protocol::Wireguard, Stage::Offered));
     check(&[1, 0, 0, 0, 9, 8, 7, 6], 149, UNKNOWN);
-    let met = answer(offered, &window(&[2, 0, 0, 0, 5, 5, 5, 5, 9, 8, 7, 6]), 92);
+    let met = answer(offered, &Start::new(&[2, 0, 0, 0, 5, 5, 5, 5, 9, 8, 7, 6]), 92);
     assert_eq!(met, (Protocol::Wireguard, Stage::Handshake));
     let data = [4, 0, 0, 0, 5, 5, 5, 5, 1, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(later(met, &window(&data), 128), (Protocol::Wireguard, Stage::Encrypted));
+    assert_eq!(later(met, &Start::new(&data), 128), (Protocol::Wireguard, Stage::Encrypted));
     let late = start(&data, 128);
     assert_eq!(late, (Protocol::Wireguard, Stage::Unknown), "one datagram proves nothing");
-    assert_eq!(answer(late, &window(&data), 96), (Protocol::Wireguard, Stage::Encrypted));
+    assert_eq!(answer(late, &Start::new(&data), 96), (Protocol::Wireguard, Stage::Encrypted));
     check(&data, 129, UNKNOWN);
     check(b"TS\xf0\x9f\x92\xac", 92, (Protocol::Wireguard, Stage::Offered));
 }
@@ -168,10 +161,10 @@ fn ike_and_esp() {
     whole(&offer, (Protocol::Ike, Stage::Offered));
     check(&offer, 29, UNKNOWN);
     let offered = (Protocol::Ike, Stage::Offered);
-    let met = answer(offered, &window(&ike(7, 33, 0x20, 34, 0x20)), 28);
+    let met = answer(offered, &Start::new(&ike(7, 33, 0x20, 34, 0x20)), 28);
     assert_eq!(met, (Protocol::Ike, Stage::Handshake));
     let sealed = (Protocol::Ike, Stage::Encrypted);
-    assert_eq!(later(met, &window(&ike(7, 46, 0x20, 35, 8)), 28), sealed);
+    assert_eq!(later(met, &Start::new(&ike(7, 46, 0x20, 35, 8)), 28), sealed);
     whole(&ike(7, 5, 0x10, 2, 1), sealed);
     whole(&ike(7, 5, 0x10, 2, 0), (Protocol::Ike, Stage::Handshake));
     let marked = [&[0; 4][..], &offer].concat();
@@ -181,7 +174,7 @@ fn ike_and_esp() {
     let late = (Protocol::EspInUdp, Stage::Unknown);
     on(4500, &esp, 100, late);
     check(&esp, 100, UNKNOWN);
-    assert_eq!(later(late, &window(&esp), 100), (Protocol::EspInUdp, Stage::Encrypted));
+    assert_eq!(later(late, &Start::new(&esp), 100), (Protocol::EspInUdp, Stage::Encrypted));
 }
 
 #[test]
@@ -192,10 +185,13 @@ fn openvpn() {
     whole(&[0x38, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 1], UNKNOWN);
     check(&[0x38, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 1, 0x66, 1, 2, 3], 54, offered);
     check(&[0x38, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 1, 0x16, 1, 2, 3], 54, UNKNOWN);
-    let met = answer(offered, &window(&[0x40, 8, 7, 6, 5, 4, 3, 2, 1, 1]), 26);
+    let met = answer(offered, &Start::new(&[0x40, 8, 7, 6, 5, 4, 3, 2, 1, 1]), 26);
     assert_eq!(met, (Protocol::Openvpn, Stage::Handshake));
-    assert_eq!(answer(offered, &window(b"what?"), 5), UNKNOWN);
-    assert_eq!(later(met, &window(&[0x48, 0, 0, 0]), 90), (Protocol::Openvpn, Stage::Encrypted));
+    assert_eq!(answer(offered, &Start::new(b"what?"), 5), UNKNOWN);
+    assert_eq!(
+        later(met, &Start::new(&[0x48, 0, 0, 0]), 90),
+        (Protocol::Openvpn, Stage::Encrypted)
+    );
 }
 
 #[test]
@@ -210,7 +206,7 @@ fn snmp() {
     check(&header(4), 64, (Protocol::Snmp, Stage::MayUpgrade));
     check(&header(7), 64, (Protocol::Snmp, Stage::Partial));
     let report = start(&header(4), 64);
-    assert_eq!(later(report, &window(&header(3)), 64), (Protocol::Snmp, Stage::Partial));
+    assert_eq!(later(report, &Start::new(&header(3)), 64), (Protocol::Snmp, Stage::Partial));
 }
 
 #[test]
@@ -313,8 +309,9 @@ fn of_rtp_only_the_header_is_known() {
 
 #[test]
 fn what_is_settled_does_not_change() {
-    let stun = window(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-    let hello = window(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1]);
+    let stun =
+        Start::new(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    let hello = Start::new(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1]);
     for reading in Protocol::ALL.iter().flat_map(|p| Stage::ALL.map(|stage| (*p, stage))) {
         for (bytes, len) in [(&stun, 28), (&hello, 113)] {
             assert!(!is_settled(reading) || later(reading, bytes, len).1 == reading.1);
@@ -335,12 +332,15 @@ fn nothing_is_told_from_noise() {
     for _ in 0..20_011 {
         let bytes: [u8; WINDOW] = core::array::from_fn(|_| next() as u8);
         let len = next() as u32 % 1500;
-        let reading = first(&bytes, len, next() as u16, next() as u16);
+        let reading = first(&Start::new(&bytes), len, next() as u16, next() as u16);
         named += u32::from(is_known(reading));
         sealed += u32::from(reading.1 == Stage::Encrypted);
         for protocol in Protocol::ALL {
             let reading = (*protocol, Stage::Handshake);
-            let after = [answer(reading, &bytes, len), later(reading, &bytes, len)];
+            let after = [
+                answer(reading, &Start::new(&bytes), len),
+                later(reading, &Start::new(&bytes), len),
+            ];
             assert!(after.iter().all(|(_, stage)| *stage != Stage::Pending));
         }
     }

@@ -3,11 +3,12 @@
 use super::super::protocol::Protocol;
 use super::super::secret::Secret;
 use super::super::window::Window;
-use super::{Before, Head, Tell};
+use super::{Before, Head, Message, Tell};
 
 /// A message that answers, or nothing.
 #[inline(never)]
-pub(super) const fn head(window: &Window, before: &Before) -> Head {
+pub(super) const fn head(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     if !window.has(1) {
         return Head::UNKNOWN;
     }

@@ -3,22 +3,23 @@
 use super::super::protocol::Protocol;
 use super::super::secret::Secret;
 use super::super::window::Window;
-use super::{Before, Head, Tell, text};
+use super::{Before, Head, Message, Tell, text};
 
 /// Longest message that is believed, as servers do (OpenLDAP's `sockbuf_max_incoming_auth` is
 /// 4 MiB).
-const LONGEST: u32 = 1 << 24;
+const LONGEST: u64 = 1 << 24;
 
 /// A message that starts with a SEQUENCE and an INTEGER: LDAP's id (RFC 4511, section 4.1.1) or
 /// SNMP's version (RFC 3416).
 #[inline(never)]
-pub(super) const fn head(window: &Window, before: &Before) -> Head {
-    let Some((length, inner)) = window.ber() else { return Head::UNKNOWN };
+pub(super) const fn head(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
+    let (length, inner) = window.ber();
     let id_len = inner.byte(1);
     if length < 5 || length > LONGEST || inner.byte(0) != 2 || id_len == 0 || id_len > 4 {
         return Head::UNKNOWN;
     }
-    if !inner.has(4 + id_len as u32) {
+    if !inner.has(3 + id_len as u32) {
         return Head::UNKNOWN;
     }
     let (version, operation) = (inner.byte(2), inner.skip(2 + id_len as u32));
@@ -41,11 +42,11 @@ pub(super) const fn head(window: &Window, before: &Before) -> Head {
 #[inline(always)]
 const fn bind(operation: Window) -> Head {
     let ldap = Head::sure(Protocol::Ldap);
-    let Some((length, inner)) = operation.ber() else { return Head::UNKNOWN };
+    let (length, inner) = operation.ber();
     if inner.word(0) >> 8 != 0x02_0103 && inner.word(0) >> 8 != 0x02_0102 {
         return Head::UNKNOWN;
     }
-    let Some((name, proof)) = inner.skip(3).ber() else { return Head::UNKNOWN };
+    let (name, proof) = inner.skip(3).ber();
     if name != 0 {
         // With SASL the name is empty, so this is a password, if there is room for one.
         let password = length > name.saturating_add(7);
@@ -54,12 +55,10 @@ const fn bind(operation: Window) -> Head {
     match proof.byte(0) {
         _ if !proof.has(2) => Head::UNKNOWN,
         0x80 => ldap,
-        0xa3 => match proof.ber() {
-            Some((_, mechanism)) if mechanism.has(6) => {
-                ldap.with(text::mechanism(mechanism.word(2)))
-            }
-            _ => Head::UNKNOWN,
-        },
+        0xa3 => {
+            let (_, mechanism) = proof.ber();
+            ldap.with(text::mechanism(mechanism.word(2))).only_if(mechanism.has(6))
+        }
         _ => ldap,
     }
 }
@@ -68,7 +67,7 @@ const fn bind(operation: Window) -> Head {
 /// 4.14.1).
 #[inline(always)]
 const fn extended(operation: Window, before: &Before) -> Head {
-    let Some((_, name)) = operation.ber() else { return Head::UNKNOWN };
+    let (_, name) = operation.ber();
     let is_near = name.byte(0) == 0x80
         && name.byte(1) == 22
         && name.long(2) == u64::from_be_bytes(*b"1.3.6.1.");
@@ -84,7 +83,7 @@ const fn extended(operation: Window, before: &Before) -> Head {
 /// The answer to that: its result code is 0 for success.
 #[inline(always)]
 const fn started(operation: Window) -> Head {
-    let Some((_, result)) = operation.ber() else { return Head::UNKNOWN };
+    let (_, result) = operation.ber();
     if !result.has(3) {
         return Head::UNKNOWN;
     }

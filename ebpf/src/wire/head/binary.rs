@@ -2,7 +2,7 @@
 
 use super::super::protocol::Protocol;
 use super::super::window::Window;
-use super::{Before, Head, Tell, tls};
+use super::{Before, Head, Message, Tell, tls};
 
 /// Longest message that a length is believed of.
 const LONGEST: u32 = 1 << 26;
@@ -15,21 +15,22 @@ const STUN_COOKIE: u32 = 0x2112_a442;
 
 /// A message that starts with a byte that is no printable character.
 #[inline(never)]
-pub(super) const fn head(window: &Window, before: &Before) -> Head {
+pub(super) const fn head(message: &Message<'_>) -> Head {
+    let window = &message.window();
     match window.byte(0) {
-        0x00 => zero(window, before),
-        0x01 => one(window, before),
-        0x03 => three(window, before),
-        0x04 => tds_answer(window, before),
-        0x05 => five(window, before),
+        0x00 => zero(message),
+        0x01 => one(message),
+        0x03 => three(message),
+        0x04 => tds_answer(message),
+        0x05 => five(message),
         0x06 | 0x07 => Head::UNKNOWN,
         0x0b => Head::sure(Protocol::Hl7).only_if(window.has(5) && window.word(1) == tag(b"MSH|")),
         0x0d => Head::of(Protocol::Unknown, Tell::Proxy).only_if(is_proxy(window)),
-        0x10 => connect_or_login(window),
-        0x12 => twelve(window, before),
+        0x10 => connect_or_login(message),
+        0x12 => twelve(message),
         0x13 => Head::sure(Protocol::Bittorrent)
             .only_if(window.has(8) && window.word(1) == tag(b"BitT")),
-        0x80..=0x8f => high(window, before),
+        0x80..=0x8f => high(message),
         0xca => {
             Head::sure(Protocol::Cassandra).only_if(window.has(4) && window.word(0) == 0xca55_2dfa)
         }
@@ -41,29 +42,33 @@ pub(super) const fn head(window: &Window, before: &Before) -> Head {
 
 /// A length comes first, in two, three or four bytes.
 #[inline(never)]
-pub(super) const fn by_length(window: &Window, before: &Before) -> Head {
-    let found = sized_strongly(window, before);
-    if found.is_recognised() { found } else { sized_weakly(window, before) }
+pub(super) const fn by_length(message: &Message<'_>) -> Head {
+    let found = sized_strongly(message);
+    if found.is_recognised() { found } else { sized_weakly(message) }
 }
 
 /// With so much behind the length that nothing else looks so.
-#[inline(always)]
-const fn sized_strongly(window: &Window, before: &Before) -> Head {
-    let (first, second) = (window.word(0), window.word(4));
-    if !before.is_client() && window.has(7) && is_mysql_greeting(window) {
-        return Head::sure(Protocol::Mysql);
-    }
-    let is_sized = first <= LONGEST && window.has(16);
-    // MongoDB counts lowest byte first and has its operation in the fourth word.
-    let is_mongo = window.has(16)
-        && matches!(window.word_le(12), 1 | 2001..=2007 | 2010..=2013)
-        && first.swap_bytes() >= 16
-        && first.swap_bytes() <= LONGEST;
-    if is_mongo {
+#[inline(never)]
+const fn sized_strongly(message: &Message<'_>) -> Head {
+    if !message.before.is_client() && is_mysql_greeting(message) {
+        Head::sure(Protocol::Mysql)
+    } else if is_mongodb(message) {
         Head::sure(Protocol::Mongodb)
-    } else if is_dns(window) {
+    } else if is_dns(message) {
         Head::sure(Protocol::Dns)
-    } else if !is_sized {
+    } else if is_smpp(message) {
+        Head::sure(Protocol::Smpp)
+    } else {
+        sized(message)
+    }
+}
+
+/// Lengths highest byte first, and what is behind them.
+#[inline(never)]
+const fn sized(message: &Message<'_>) -> Head {
+    let window = &message.window();
+    let (first, second) = (window.word(0), window.word(4));
+    if !window.has(16) || first > LONGEST {
         Head::UNKNOWN
     } else if first == second.wrapping_add(4) && window.byte(8) == 0x08 && window.byte(9) < 0x60 {
         Head::sure(Protocol::Pulsar)
@@ -74,35 +79,45 @@ const fn sized_strongly(window: &Window, before: &Before) -> Head {
         Head::sure(Protocol::Openwire)
     } else if second == 0x1001_2c3c {
         Head::sure(Protocol::Tars)
-    } else if is_smpp(window) {
-        Head::sure(Protocol::Smpp)
     } else {
         Head::UNKNOWN
     }
 }
 
-#[inline(always)]
-const fn sized_weakly(window: &Window, before: &Before) -> Head {
-    if is_tns(window) {
+/// MongoDB counts lowest byte first and has its operation in the fourth word.
+#[inline(never)]
+const fn is_mongodb(message: &Message<'_>) -> bool {
+    let window = &message.window();
+    let length = window.word_le(0);
+    window.has(16)
+        && matches!(window.word_le(12), 1 | 2001..=2007 | 2010..=2013)
+        && length >= 16
+        && length <= LONGEST
+}
+
+#[inline(never)]
+const fn sized_weakly(message: &Message<'_>) -> Head {
+    let window = &message.window();
+    if is_tns(message) {
         return Head::of(
             Protocol::OracleTns,
             if window.byte(4) == 1 { Tell::Sure } else { Tell::Weak },
         );
     }
-    if is_drda(window) {
+    if is_drda(message) {
         return Head::sure(Protocol::Drda);
     }
-    let found = kafka(window, before);
+    let found = kafka(message);
     if found.is_recognised() {
         return found;
     }
-    if is_openvpn(window) {
-        return openvpn(window, before);
+    if is_openvpn(message) {
+        return openvpn(message);
     }
-    if is_modbus(window) {
+    if is_modbus(message) {
         return Head::weak(Protocol::Modbus);
     }
-    mysql_unseen(window, before)
+    mysql_unseen(message)
 }
 
 #[inline(always)]
@@ -125,8 +140,9 @@ pub(super) const fn is_proxy(window: &Window) -> bool {
 }
 
 /// A length of which the first byte is 0, and other zeros.
-#[inline(always)]
-const fn zero(window: &Window, before: &Before) -> Head {
+#[inline(never)]
+const fn zero(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     let (first, second) = (window.word(0), window.word(4));
     if !window.has(8) {
         return Head::UNKNOWN;
@@ -155,7 +171,7 @@ const fn zero(window: &Window, before: &Before) -> Head {
         // `\0REQ` and `\0RES`.
         return Head::sure(Protocol::Gearman);
     }
-    if is_kerberos(window) {
+    if is_kerberos(message) {
         return Head::sure(Protocol::Kerberos);
     }
     if is_settings(window) {
@@ -186,8 +202,9 @@ const fn smb(kind: u8) -> Head {
 }
 
 /// A length in four bytes (RFC 4120, section 7.2.2), then a message of which the own length agrees.
-#[inline(always)]
-const fn is_kerberos(window: &Window) -> bool {
+#[inline(never)]
+const fn is_kerberos(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let inner = window.skip(4);
     let is_message = matches!(inner.byte(0), 0x6a..=0x6f | 0x74 | 0x75 | 0x7e);
     let length = match inner.byte(1) {
@@ -233,7 +250,8 @@ const fn is_thrift(word: u32) -> bool {
 }
 
 #[inline(always)]
-const fn one(window: &Window, before: &Before) -> Head {
+const fn one(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     if is_stun(window) {
         return Head::sure(Protocol::Stun);
     }
@@ -254,16 +272,17 @@ const fn one(window: &Window, before: &Before) -> Head {
     if window.has(11) && window.byte(1) == 0 && window.half(7) == 10 && window.half(9) < 60 {
         return Head::weak(Protocol::Amqp);
     }
-    if is_diameter(window) {
+    if is_diameter(message) {
         return Head::sure(Protocol::Diameter);
     }
-    tds(window, before)
+    tds(message)
 }
 
 /// Version 1, lengths in multiples of four, no reserved flag, a known command (RFC 6733, section
 /// 3).
-#[inline(always)]
-const fn is_diameter(window: &Window) -> bool {
+#[inline(never)]
+const fn is_diameter(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let (length, command) = (window.word(0) & 0xff_ffff, window.word(4) & 0xff_ffff);
     window.has(12)
         && length >= 20
@@ -275,10 +294,11 @@ const fn is_diameter(window: &Window) -> bool {
 
 /// TPKT (RFC 1006): a connection request of X.224, or S7's data.
 #[inline(always)]
-const fn three(window: &Window, before: &Before) -> Head {
+const fn three(message: &Message<'_>) -> Head {
+    let window = &message.window();
     let length = window.half(2);
     if window.byte(1) != 0 || !window.has(8) || length < 7 {
-        return tds(window, before);
+        return tds(message);
     }
     match window.byte(5) {
         0xe0 if length == 11 => Head::of(Protocol::Rdp, Tell::Commit),
@@ -301,12 +321,13 @@ const fn three(window: &Window, before: &Before) -> Head {
 
 /// Cassandra, a server of TDS, SOCKS 4.
 #[inline(always)]
-const fn tds_answer(window: &Window, before: &Before) -> Head {
-    let found = cassandra(window);
+const fn tds_answer(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
+    let found = cassandra(message);
     if found.is_recognised() {
         return found;
     }
-    if is_tds(window) {
+    if is_tds(message) {
         let packed = packed(&window.skip(8), before);
         return if packed.is_recognised() { packed } else { Head::weak(Protocol::Tds) };
     }
@@ -319,14 +340,15 @@ const fn tds_answer(window: &Window, before: &Before) -> Head {
 
 /// SOCKS 5, DCE RPC, DNP3, Cassandra.
 #[inline(always)]
-const fn five(window: &Window, before: &Before) -> Head {
+const fn five(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     if window.has(3) && window.byte(1) == 0x64 && window.byte(2) >= 5 {
         return Head::sure(Protocol::Dnp3);
     }
     if window.byte(1) == 0 && window.has(10) && is_dcerpc(window) {
         return Head::sure(Protocol::Dcerpc);
     }
-    let found = cassandra(window);
+    let found = cassandra(message);
     if found.is_recognised() {
         return found;
     }
@@ -352,7 +374,8 @@ const fn is_dcerpc(window: &Window) -> bool {
 
 /// A request of versions 3 to 5: flags, stream, operation, length (CQL binary protocol, section 2).
 #[inline(never)]
-const fn cassandra(window: &Window) -> Head {
+const fn cassandra(message: &Message<'_>) -> Head {
+    let window = &message.window();
     let (operation, length) = (window.byte(4), window.word(5));
     if !window.has(9) || window.byte(1) > 0x1f || length > LONGEST {
         return Head::UNKNOWN;
@@ -372,7 +395,8 @@ const fn cassandra(window: &Window) -> Head {
 
 /// MQTT's CONNECT, or TDS' login.
 #[inline(always)]
-const fn connect_or_login(window: &Window) -> Head {
+const fn connect_or_login(message: &Message<'_>) -> Head {
+    let window = &message.window();
     let body = match (window.byte(1), window.byte(2)) {
         (0..=0x7f, _) => window.skip(2),
         (_, 0..=0x7f) => window.skip(3),
@@ -384,7 +408,7 @@ const fn connect_or_login(window: &Window) -> Head {
         (0x0004_4d51, 0x5454) if body.has(8) => body.byte(7),
         (0x0006_4d51, 0x4973) if body.has(10) => body.byte(9),
         _ => {
-            let is_login = is_tds(window) && window.has(16) && window.byte(15) == 0x74;
+            let is_login = is_tds(message) && window.has(16) && window.byte(15) == 0x74;
             return Head::of(Protocol::Tds, Tell::Sure).only_if(is_login);
         }
     };
@@ -394,11 +418,12 @@ const fn connect_or_login(window: &Window) -> Head {
 
 /// TDS' pre-login, in which TLS is negotiated and packed (MS-TDS, section 2.2.6.5); AJP.
 #[inline(always)]
-const fn twelve(window: &Window, before: &Before) -> Head {
+const fn twelve(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     if window.has(5) && window.byte(1) == 0x34 && matches!(window.byte(4), 2 | 7 | 8 | 10) {
         return Head::sure(Protocol::Ajp);
     }
-    if !is_tds(window) {
+    if !is_tds(message) {
         return Head::UNKNOWN;
     }
     let inner = window.skip(8);
@@ -421,16 +446,18 @@ const fn packed(inner: &Window, before: &Before) -> Head {
 
 /// Type, status, length, session, a counter, and 0 (MS-TDS, section 2.2.3.1).
 #[inline(never)]
-const fn is_tds(window: &Window) -> bool {
+const fn is_tds(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let length = window.half(2);
     window.has(9) && window.byte(1) <= 0x09 && length > 8 && length <= 32_767 && window.byte(7) == 0
 }
 
 /// Batches and remote calls: many things look so, so that the answer has to fit, too.
 #[inline(always)]
-const fn tds(window: &Window, before: &Before) -> Head {
+const fn tds(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     let is_counted = window.byte(6) <= 2;
-    if !is_tds(window) || !is_counted || window.half(4) != 0 {
+    if !is_tds(message) || !is_counted || window.half(4) != 0 {
         return Head::UNKNOWN;
     }
     let after_login = before.own == Protocol::Tds as u8;
@@ -439,7 +466,8 @@ const fn tds(window: &Window, before: &Before) -> Head {
 
 /// The first bit is set: SSL 2, Sun RPC, Thrift, memcached, NetBIOS, Cassandra's answers.
 #[inline(always)]
-const fn high(window: &Window, before: &Before) -> Head {
+const fn high(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     let old = if before.is_client() { tls::old_hello(*window) } else { tls::old_answer(*window) };
     let is_old_answer = !before.is_client() && before.heard == Protocol::Tls as u8;
     if old.is_recognised() && (before.is_client() || is_old_answer) {
@@ -448,7 +476,7 @@ const fn high(window: &Window, before: &Before) -> Head {
     if window.has(9) && is_thrift(window.word(0)) && window.word(4) < 256 {
         return Head::sure(Protocol::Thrift);
     }
-    let rpc = sunrpc(window, before);
+    let rpc = sunrpc(message);
     if rpc.is_recognised() {
         return rpc;
     }
@@ -466,13 +494,14 @@ const fn high(window: &Window, before: &Before) -> Head {
     {
         return Head::sure(Protocol::Smb).only_if(window.has(4));
     }
-    let found = cassandra(window);
-    if found.is_recognised() { found } else { memcached(window) }
+    let found = cassandra(message);
+    if found.is_recognised() { found } else { memcached(message) }
 }
 
 /// The last fragment of a call of RPC version 2, or of its reply (RFC 5531, sections 9 and 11).
-#[inline(always)]
-const fn sunrpc(window: &Window, before: &Before) -> Head {
+#[inline(never)]
+const fn sunrpc(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     let length = window.word(0) & 0x7fff_ffff;
     if !window.has(16) || length < 16 || length > LONGEST {
         return Head::UNKNOWN;
@@ -491,8 +520,9 @@ const fn sunrpc(window: &Window, before: &Before) -> Head {
 }
 
 /// The binary protocol: an operation, lengths that fit into the whole, data type 0.
-#[inline(always)]
-const fn memcached(window: &Window) -> Head {
+#[inline(never)]
+const fn memcached(message: &Message<'_>) -> Head {
+    let window = &message.window();
     let (key, extras, total) = (window.half(2), window.byte(4), window.word(8));
     let is_it = window.has(12)
         && window.byte(0) <= 0x81
@@ -592,10 +622,11 @@ pub(super) const fn postgresql_message(window: &Window, before: &Before) -> Head
 
 /// A greeting, version 10: a length, number 0, and a version in text (MySQL's protocol,
 /// "Protocol::HandshakeV10"); or an error in its place.
-#[inline(always)]
-const fn is_mysql_greeting(window: &Window) -> bool {
+#[inline(never)]
+const fn is_mysql_greeting(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let length = window.word_le(0);
-    if length < 16 || length >= 1024 {
+    if !window.has(7) || length < 16 || length >= 1024 {
         return false;
     }
     match window.byte(4) {
@@ -621,8 +652,9 @@ pub(super) const fn mysql_login(window: Window, length: u32) -> Head {
 }
 
 /// The same where the greeting was not seen: it has 23 bytes of 0, of which MariaDB uses four.
-#[inline(always)]
-const fn mysql_unseen(window: &Window, before: &Before) -> Head {
+#[inline(never)]
+const fn mysql_unseen(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     let length = window.word_le(0) & 0xff_ffff;
     let is_login = before.is_client()
         && window.has(32)
@@ -636,8 +668,9 @@ const fn mysql_unseen(window: &Window, before: &Before) -> Head {
 
 /// A length, then a query or its answer (RFC 1035, section 4.2.2): one question, which begins with
 /// a label.
-#[inline(always)]
-const fn is_dns(window: &Window) -> bool {
+#[inline(never)]
+const fn is_dns(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let (length, flags) = (window.half(0), window.half(4));
     let (questions, answers) = (window.half(6), window.half(8));
     let (authorities, additional) = (window.half(10), window.half(12));
@@ -654,8 +687,9 @@ const fn is_dns(window: &Window) -> bool {
 }
 
 /// Length, command, status, number (SMPP 3.4, section 3.2): a request to bind, or an answer.
-#[inline(always)]
-const fn is_smpp(window: &Window) -> bool {
+#[inline(never)]
+const fn is_smpp(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let command = window.word(4);
     window.word(0) >= 16
         && matches!(command & 0x7fff_ffff, 1..=9 | 0x15 | 0x103)
@@ -667,8 +701,9 @@ const fn is_smpp(window: &Window) -> bool {
 }
 
 /// Length, no checksum, a type, and 0 (Oracle Net); a connect has a version.
-#[inline(always)]
-const fn is_tns(window: &Window) -> bool {
+#[inline(never)]
+const fn is_tns(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let length = window.half(0);
     if !window.has(8) || length < 8 || window.half(2) != 0 || window.half(6) != 0 {
         return false;
@@ -683,8 +718,9 @@ const fn is_tns(window: &Window) -> bool {
 
 /// Length, 0xd0, a format, a number, and the code of what is asked (DRDA volume 3, DDM data
 /// streams).
-#[inline(always)]
-const fn is_drda(window: &Window) -> bool {
+#[inline(never)]
+const fn is_drda(message: &Message<'_>) -> bool {
+    let window = &message.window();
     window.has(10)
         && window.byte(2) == 0xd0
         && window.half(0) >= 10
@@ -694,8 +730,9 @@ const fn is_drda(window: &Window) -> bool {
 
 /// A request: length, kind, version, number, and the client's name (Kafka's protocol, "Request
 /// Header v1"); without a name it is weak.
-#[inline(always)]
-const fn kafka(window: &Window, before: &Before) -> Head {
+#[inline(never)]
+const fn kafka(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     let (length, kind, version) = (window.word(0), window.half(4), window.half(6));
     let name = window.half(12);
     if !window.has(16) || !before.is_client() || length < 10 || length > LONGEST {
@@ -719,8 +756,9 @@ const fn is_graphic(byte: u8) -> bool {
 
 /// A length, then an operation that resets a session, from the client or the server (OpenVPN's
 /// `ssl_pkt.h`).
-#[inline(always)]
-const fn is_openvpn(window: &Window) -> bool {
+#[inline(never)]
+const fn is_openvpn(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let length = window.half(0);
     window.has(16)
         && length >= 14
@@ -728,8 +766,9 @@ const fn is_openvpn(window: &Window) -> bool {
         && matches!(window.byte(2), 0x38 | 0x40 | 0x48 | 0x30 | 0x50 | 0x20 | 0x28)
 }
 
-#[inline(always)]
-const fn openvpn(window: &Window, before: &Before) -> Head {
+#[inline(never)]
+const fn openvpn(message: &Message<'_>) -> Head {
+    let (window, before) = (&message.window(), &message.before);
     let tell = match (window.byte(2), before.is_client()) {
         (0x38 | 0x50, true) | (0x40, false) => Tell::Hello,
         (0x30 | 0x48, _) if before.own == Protocol::Openvpn as u8 => Tell::Sealed,
@@ -740,10 +779,13 @@ const fn openvpn(window: &Window, before: &Before) -> Head {
 }
 
 /// A number, protocol 0, a length, a unit and a function (MODBUS over TCP, section 3.1.3).
-#[inline(always)]
-const fn is_modbus(window: &Window) -> bool {
+#[inline(never)]
+const fn is_modbus(message: &Message<'_>) -> bool {
+    let window = &message.window();
     let (length, function) = (window.half(4), window.byte(7) & 0x7f);
-    window.has(8)
+    // An exception has nine bytes, all else more: so few are LDAP's, too.
+    let shortest = if window.byte(7) & 0x80 != 0 { 9 } else { 10 };
+    window.has(shortest)
         && window.half(2) == 0
         && length >= 2
         && length <= 260

@@ -2,7 +2,7 @@
 
 use super::super::protocol::Protocol;
 use super::super::window::Window;
-use super::{Before, Head, Tell};
+use super::{Before, Head, Message, Tell};
 
 /// Longest payload of a record that a peer may send (RFC 8446, section 5.2; RFC 5246, section
 /// 6.2.3, allows more for compression that nobody uses).
@@ -33,6 +33,13 @@ pub(super) const fn is_record(window: Window) -> bool {
 
 /// A message that starts with a record.
 #[inline(never)]
+pub(super) const fn head(message: &Message<'_>) -> Head {
+    let window = message.window();
+    if is_record(window) { record(&window, &message.before) } else { Head::UNKNOWN }
+}
+
+/// What a record does.
+#[inline(always)]
 pub(super) const fn record(window: &Window, before: &Before) -> Head {
     match window.byte(0) {
         HANDSHAKE => handshake(window, before),
@@ -50,8 +57,8 @@ const fn handshake(window: &Window, before: &Before) -> Head {
     let hello = if before.is_client() { CLIENT_HELLO } else { SERVER_HELLO };
     let is_hello = window.byte(5) == hello
         && window.byte(6) == 0
-        && window.byte(9) == 3
-        && window.byte(10) <= 4
+        // Servers of drafts of TLS 1.3 answered with 0x7f and the draft's number.
+        && (window.byte(9) == 3 && window.byte(10) <= 4 || window.byte(9) == 0x7f)
         // A hello fits into its record, or fills it and goes on in the next.
         && window.half(7) >= 38;
     if !window.has(11) {

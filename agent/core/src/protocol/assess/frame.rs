@@ -149,6 +149,16 @@ fn websocket(bytes: &[u8], is_client: bool) -> Option<usize> {
 fn mysql(bytes: &[u8]) -> Option<usize> {
     let [a, b, c, _] = *bytes.first_chunk::<4>()?;
     let length = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+    // A compressed packet has three bytes more in its header, 0 if it was too short to compress.
+    let inner = bytes.get(7..10).map(|inner| match *inner {
+        [x, y, z] => usize::from(x) | usize::from(y) << 8 | usize::from(z) << 16,
+        _ => 0,
+    });
+    if bytes.get(4..7) == Some(&[0, 0, 0])
+        && inner.is_some_and(|inner| inner > 0 && inner + 4 <= length)
+    {
+        return Some(length + 7);
+    }
     (length > 0 && length < 1 << 24).then_some(length + 4)
 }
 
@@ -192,7 +202,7 @@ fn sunrpc(bytes: &[u8]) -> Option<usize> {
     let header: [u8; 4] = *bytes.first_chunk()?;
     let header = u32::from_be_bytes(header);
     let length = usize::try_from(header & 0x7fff_ffff).ok()?;
-    (header >> 31 == 1 && length >= 16 && length < 1 << 26).then_some(length + 4)
+    (header >> 31 == 1 && (16..1 << 26).contains(&length)).then_some(length + 4)
 }
 
 fn iec104(bytes: &[u8]) -> Option<usize> {
@@ -231,5 +241,5 @@ fn mongodb(bytes: &[u8]) -> Option<usize> {
     let header: &[u8; 16] = bytes.first_chunk()?;
     let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
     let length = usize::try_from(length).ok()?;
-    (length >= 16 && length < 1 << 26).then_some(length)
+    (16..1 << 26).contains(&length).then_some(length)
 }

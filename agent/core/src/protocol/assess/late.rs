@@ -28,7 +28,8 @@ const CANDIDATES: [Protocol; 10] = [
 
 /// Names what the state machine could not.
 pub(super) fn join(course: &mut Course<'_>, conversation: &Conversation<'_>) {
-    if course.protocol != Protocol::Unknown || course.stage != Stage::Unknown {
+    let is_open = matches!(course.protocol, Protocol::Unknown | Protocol::Tls);
+    if !is_open || course.stage != Stage::Unknown {
         return;
     }
     if !conversation.is_whole && is_tls(course) {
@@ -96,16 +97,25 @@ fn is_plausible(protocol: Protocol, message: &Message<'_>) -> bool {
     let bytes = message.bytes;
     match protocol {
         // A command counts from 0, and its answer from 1 (MySQL's protocol, "Sequence ID").
-        Protocol::Mysql if message.side == Side::Client => {
-            bytes.get(3) == Some(&0)
-                && bytes.get(4).is_some_and(|command| (1..=0x1f).contains(command))
-        }
-        Protocol::Mysql => bytes.get(3) == Some(&1),
+        Protocol::Mysql => is_mysql(bytes, message.side == Side::Client),
         Protocol::Modbus => {
             bytes.get(7).is_some_and(|function| (1..=43).contains(&(function & 0x7f)))
         }
         _ => true,
     }
+}
+
+/// A command counts from 0, and its answer from 1 (MySQL's protocol, "Sequence ID"). Compressed,
+/// there is a second header, whose first three bytes are 0 where it was too short to compress.
+fn is_mysql(bytes: &[u8], is_client: bool) -> bool {
+    if bytes.get(3) != Some(&u8::from(!is_client)) {
+        return false;
+    }
+    let inner = match bytes.get(4..7) {
+        Some([0, 0, 0]) => bytes.get(7..).unwrap_or_default(),
+        _ => bytes,
+    };
+    !is_client || inner.get(4).is_some_and(|command| (1..=0x1f).contains(command))
 }
 
 /// Whether the server's first answer has the number of the client's first request.

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use plainsight_ebpf::wire::head::{self, Before, HEAD_LEN, Head};
+use plainsight_ebpf::wire::head::{self, Before, Head, Start};
 use plainsight_ebpf::wire::talk::Side;
 
 use super::super::conversation::Conversation;
@@ -56,11 +56,7 @@ pub(super) fn messages<'a>(conversation: &Conversation<'a>) -> Vec<Message<'a>> 
 
 /// Judges the start of a message, as the kernel does.
 pub(super) fn head_of(bytes: &[u8], before: Before) -> Head {
-    let mut window = [0; HEAD_LEN];
-    for (into, byte) in window.iter_mut().zip(bytes) {
-        *into = *byte;
-    }
-    head::head(&window, u32::try_from(bytes.len()).unwrap_or(u32::MAX), before)
+    head::head(&Start::new(bytes), u32::try_from(bytes.len()).unwrap_or(u32::MAX), before)
 }
 
 /// How many zeros in front of a stream are padding: it is recognised behind them only.
@@ -81,7 +77,7 @@ pub(super) fn proxy_len(bytes: &[u8]) -> Option<usize> {
         let line = bytes.get(..bytes.len().min(108)).unwrap_or_default();
         return line.windows(2).position(|pair| pair == b"\r\n").map(|at| at + 2);
     }
-    let window: &[u8; HEAD_LEN] = bytes.first_chunk()?;
-    let length = head::proxy_len(window, u32::try_from(bytes.len()).unwrap_or(u32::MAX))?;
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let length = head::proxy_len(&Start::new(bytes), length)?;
     usize::try_from(length).ok().filter(|length| *length <= bytes.len())
 }

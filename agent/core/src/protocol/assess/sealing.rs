@@ -1,7 +1,6 @@
 //! Protocols that seal parts of themselves: naming them plain text would be a false alarm.
 
 use plainsight_ebpf::wire::protocol::Protocol;
-use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
 use plainsight_ebpf::wire::talk::Side;
 
@@ -19,7 +18,7 @@ pub(super) fn refine(course: &mut Course<'_>) {
     let is_sealed = match course.protocol {
         Protocol::Smb => messages.any(is_smb_sealed),
         Protocol::Dcerpc => messages.any(is_rpc_sealed),
-        Protocol::Ldap => course.talk.secret() == Secret::SaslGssapi && is_ldap_sealed(course),
+        Protocol::Ldap => is_ldap_sealed(course),
         _ => false,
     };
     if is_sealed {
@@ -73,8 +72,9 @@ fn is_rpc_sealed(message: &[u8]) -> bool {
 fn is_ldap_sealed(course: &Course<'_>) -> bool {
     let is_wrapped = |message: &[u8]| {
         message.split_first_chunk::<4>().is_some_and(|(length, body)| {
-            let length = u32::from_be_bytes(*length);
-            length > 16 && length < 1 << 24 && body.first().is_some_and(|first| *first != 0x30)
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok();
+            length.is_some_and(|length| length > 16 && length == body.len())
+                && body.first().is_some_and(|first| *first != 0x30)
         })
     };
     course.said(Side::Client).any(is_wrapped) || course.said(Side::Server).any(is_wrapped)

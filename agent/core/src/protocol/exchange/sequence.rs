@@ -5,7 +5,7 @@ use plainsight_ebpf::wire::protocol::Protocol;
 use plainsight_ebpf::wire::stage::Stage;
 
 use super::super::conversation::{Datagram, Exchange, Side};
-use super::{Finding, payload, spoken, window};
+use super::{Finding, payload, spoken, start};
 
 /// Bytes that are enough to tell ciphertext from anything else by their frequencies.
 const SAMPLE_MIN: usize = 64;
@@ -66,9 +66,9 @@ pub(super) fn is_readable(exchange: &Exchange<'_>, skip: usize) -> bool {
 /// Whether a message of a handshake was seen, which is not to be mistaken for anything else.
 pub(super) fn has_handshake(protocol: Protocol, exchange: &Exchange<'_>) -> bool {
     spoken(exchange).any(|datagram| {
-        let (window, length) = window(datagram);
+        let (start, length) = start(datagram);
         let ports = (exchange.client_port, exchange.server_port);
-        let (found, stage) = datagram::first(&window, length, ports.0, ports.1);
+        let (found, stage) = datagram::first(&start, length, ports.0, ports.1);
         found == protocol && stage != Stage::Unknown
     })
 }

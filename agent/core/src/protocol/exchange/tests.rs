@@ -295,9 +295,9 @@ proptest! {
         let mut query = dns(1, 0, b"");
         query[..2].copy_from_slice(&id);
         let datagram = Datagram { side: CLIENT, payload: &query, length: query.len() };
-        let (window, length) = window(&datagram);
+        let (start, length) = start(&datagram);
         let found = on((port, 40_013), &[(CLIENT, &query)]);
-        let kernel = datagram::first(&window, length, port, 40_013);
+        let kernel = datagram::first(&start, length, port, 40_013);
         prop_assert_eq!((found.protocol, found.stage), kernel);
     }
 }
