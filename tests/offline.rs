@@ -11,7 +11,7 @@ use plainsight::{
 };
 use plainsight_core::{
     finding::{Asked, Coverage, Findings, Report},
-    flow::{Held, Totals, balance},
+    flow::{Held, Totals, balance, handshakes::Read},
     graph::{self, Edge},
 };
 use plainsight_ebpf::abi::{counters::Counter, edge::LATE};
@@ -129,7 +129,7 @@ fn the_recording_balances() {
 }
 
 fn edges(recording: &Recording) -> Vec<Edge> {
-    graph::edges(&recording.halves, &recording.directory, &recording.clock)
+    graph::edges(&recording.halves, &recording.directory, &Read::default(), &recording.clock)
 }
 
 /// What is wrong with these hops, as an agent finds it that was there from the start.
