@@ -119,6 +119,9 @@ pub const fn head(bytes: &[u8; HEAD_LEN], len: u32, before: Before) -> Head {
             _ => binary::head(&window, &before),
         };
     }
+    if !found.is_recognised() && window.byte(0) == b'0' && window.has(4) {
+        found = ber::head(&window, &before);
+    }
     // A length may look like anything.
     if !found.is_recognised() {
         found = binary::by_length(&window, &before);

@@ -453,7 +453,8 @@ const fn shaped(window: &Window, before: &Before) -> Head {
         b'A' if window.byte(1) == b'B' => super::binary::ajp_reply(window),
         b'h' => super::binary::iec104(window, before),
         b'o' | b'p' | b'e' => super::binary::enip(window),
-        b'0' => super::ber::head(window, before),
+        // BER is asked apart, because both together need much stack.
+        b'0' => Head::UNKNOWN,
         _ => super::binary::postgresql_message(window, before),
     }
 }
