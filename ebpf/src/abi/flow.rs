@@ -166,6 +166,8 @@ pub struct Tap {
     pub at: u32,
     /// Bytes of that segment that are still to come.
     pub rest: u32,
+    /// What the segment brings: whether a message begins with it, or bytes went by unseen.
+    pub sort: u32,
     /// Bytes that were sent on.
     pub sent: u16,
     /// Type of the current record.
@@ -236,7 +238,7 @@ pub const PAIR_SLOTS: u32 = 65_536;
 
 const _: () = assert!(size_of::<Own>() == 40);
 const _: () = assert!(size_of::<Flow>() == 120);
-const _: () = assert!(size_of::<SocketState>() == 360);
+const _: () = assert!(size_of::<SocketState>() == 368);
 const _: () = assert!(size_of::<Pair>() == 40);
 const _: () = assert!(size_of::<PairSlot>() == 48);
 const _: () = assert!(size_of::<HeardSlot>() == 48);

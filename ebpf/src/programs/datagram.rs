@@ -15,7 +15,7 @@ use plainsight_ebpf::{
         flow::{Flow, OVERFLOWED, VERIFIED},
         mapped,
     },
-    wire::{ip, words},
+    wire::{datagram::PARTS, ip, words},
 };
 
 use super::{
@@ -142,7 +142,8 @@ fn unusual(packet: &Packet, state: &mut DatagramState, is_sent: bool) {
 fn first(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &Datagram) {
     let is_new = state.flow.role == 0;
     let changes = if is_new {
-        start(packet, socket, state, datagram);
+        start(socket, state, datagram);
+        judge(packet, &mut state.flow, datagram);
         false
     } else {
         progress(packet, state, datagram)
@@ -167,7 +168,7 @@ fn first(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &
 
 /// Whether a further datagram shows more of the first conversation. What was carried before stays
 /// where it was counted.
-#[inline(never)]
+#[inline(always)]
 fn progress(packet: &Packet, state: &mut DatagramState, datagram: &Datagram) -> bool {
     let reading = follow(packet, &state.flow, datagram);
     if is_known(&state.flow, reading) {
@@ -221,26 +222,23 @@ fn is_translated(state: &DatagramState, datagram: &Datagram) -> bool {
 
 /// Begins the first conversation.
 #[inline(never)]
-fn start(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &Datagram) {
+fn start(socket: Socket, state: &mut DatagramState, datagram: &Datagram) {
     if state.peer_port == 0 {
         begin(state, datagram.peer, datagram.peer_port);
     }
     state.opened_ns = now_ns();
     state.local_port = datagram.local_port;
-    describe(packet, socket, &mut state.flow, datagram);
+    describe(socket, &mut state.flow, datagram);
 }
 
 /// Fills in what the first datagram shows.
 #[inline(always)]
-fn describe(packet: &Packet, socket: Socket, flow: &mut Flow, datagram: &Datagram) {
+fn describe(socket: Socket, flow: &mut Flow, datagram: &Datagram) {
     if flow.flags & VERIFIED == 0 {
         identity::verify(flow, socket);
     }
     flow.transport = ip::UDP;
     flow.local = datagram.local;
-    let (local, peer) = (u32::from(datagram.local_port), u32::from(datagram.peer_port));
-    let ports = if datagram.is_sent { local << 16 | peer } else { peer << 16 | local };
-    judge(packet, flow, datagram, ports);
     if datagram.is_sent {
         asks(flow, datagram);
     } else {
@@ -248,13 +246,30 @@ fn describe(packet: &Packet, socket: Socket, flow: &mut Flow, datagram: &Datagra
     }
 }
 
-/// What a conversation is by a datagram. The verifier checks it once, as in `listen`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn judge_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
-    needed([a, b, c, d, of]);
-    words::first([a, b, c, d], of)
+/// What a conversation is by a datagram, by each part of the rules. The verifier checks them one by
+/// one, as in `listen`.
+macro_rules! parts {
+    ($($name:ident = $part:literal),*) => {
+        $(#[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $name(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
+            needed([a, b, c, d, of]);
+            words::first_by($part, [a, b, c, d], of)
+        })*
+
+        #[inline(always)]
+        fn judge_words([a, b, c, d]: [u64; 4], of: u64) -> u64 {
+            const { assert!([$($part),*].len() == PARTS as usize) };
+            let mut reading = 0;
+            $(if reading & 0xff == 0 {
+                reading = $name(a, b, c, d, of);
+            })*
+            reading
+        }
+    };
 }
+
+parts!(judge_sealed = 0, judge_named = 1, judge_clear = 2, judge_doubtful = 3);
 
 /// The same after a further one.
 #[unsafe(no_mangle)]
@@ -265,9 +280,11 @@ extern "C" fn follow_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
 }
 
 #[inline(never)]
-fn judge(packet: &Packet, flow: &mut Flow, datagram: &Datagram, ports: u32) {
-    let [a, b, c, d] = packet.datagram_start(datagram);
-    let reading = judge_datagram(a, b, c, d, size(datagram) << 32 | u64::from(ports));
+fn judge(packet: &Packet, flow: &mut Flow, datagram: &Datagram) {
+    let words = packet.datagram_start(datagram);
+    let (local, peer) = (u32::from(datagram.local_port), u32::from(datagram.peer_port));
+    let ports = if datagram.is_sent { local << 16 | peer } else { peer << 16 | local };
+    let reading = judge_words(words, size(datagram) << 32 | u64::from(ports));
     flow.protocol = reading as u8;
     flow.stage = (reading >> 8) as u8;
 }
@@ -335,7 +352,10 @@ fn other(packet: &Packet, socket: Socket, state: &DatagramState, datagram: &Data
         return edge::carry(flow, &amounts, changes);
     }
     match begin_other(packet, socket, state, datagram) {
-        Some(flow) => edge::carry(flow, &amounts, true),
+        Some(flow) => {
+            judge(packet, flow, datagram);
+            edge::carry(flow, &amounts, true);
+        }
         // No room to remember it: what it carries is counted all the same.
         None => edge::overflow(&amounts),
     }
@@ -385,7 +405,7 @@ fn begin_other(
     flow.flags = state.flow.flags & (LATE | VERIFIED);
     flow.remote = key.remote;
     flow.port = key.port;
-    describe(packet, socket, flow, datagram);
+    describe(socket, flow, datagram);
     Some(flow)
 }
 

@@ -7,7 +7,7 @@
 use plainsight_ebpf::{
     abi::{
         edge::Role,
-        flow::{Heard, SocketState},
+        flow::{Heard, SocketState, Tap},
     },
     wire::{
         head::{Before, HEAD_LEN, Head, Tell},
@@ -67,25 +67,52 @@ pub(super) fn begin(state: &mut SocketState, sent: u32, received: u32) {
 }
 
 /// A segment arrives on an open connection. Its place in the stream decides what it is worth, and
-/// TCP expects `expected` next: anything else may be forged.
+/// TCP expects `expected` next: anything else may be forged. True if it is to be looked at.
 #[inline(always)]
-pub(super) fn received(packet: &Packet, state: &mut SocketState, segment: &Segment, expected: u32) {
+pub(super) fn received(state: &mut SocketState, segment: &Segment, expected: u32) -> bool {
     if state.settled != 0 && state.tap_in.open == 0 {
         state.done_in = 1;
-    } else if let Some(fresh) = state.received.fresh(segment.seq, segment.payload, expected) {
-        let begins = state.received.advance(segment.seq, fresh, state.sent.next());
-        take::<false>(packet, state, segment.payload_at + fresh.at, fresh.len, sort(fresh, begins));
+        return false;
     }
+    let Some(fresh) = state.received.fresh(segment.seq, segment.payload, expected) else {
+        return false;
+    };
+    let begins = state.received.advance(segment.seq, fresh, state.sent.next());
+    note(&mut state.tap_in, segment, fresh, begins);
+    true
 }
 
-/// A segment leaves. Nothing is sent before what stands in front of it, unless no one looked.
+/// A segment leaves. Nothing is sent before what stands in front of it, unless no one looked. True
+/// if it is to be looked at.
 #[inline(always)]
-pub(super) fn sent(packet: &Packet, state: &mut SocketState, segment: &Segment) {
+pub(super) fn sent(state: &mut SocketState, segment: &Segment) -> bool {
     let seq = start(segment);
-    if let Some(fresh) = state.sent.fresh(seq, segment.payload, seq) {
-        let begins = state.sent.advance(seq, fresh, state.received.next());
-        take::<true>(packet, state, segment.payload_at + fresh.at, fresh.len, sort(fresh, begins));
+    let Some(fresh) = state.sent.fresh(seq, segment.payload, seq) else { return false };
+    let begins = state.sent.advance(seq, fresh, state.received.next());
+    note(&mut state.tap_out, segment, fresh, begins);
+    true
+}
+
+/// What the segment brings, for those who look at it: each on its own, because together they need
+/// more stack than there is.
+#[inline(always)]
+fn note(tap: &mut Tap, segment: &Segment, fresh: Fresh, begins: bool) {
+    tap.at = segment.payload_at + fresh.at;
+    tap.rest = fresh.len;
+    tap.sort = sort(fresh, begins);
+}
+
+/// Looks at the segment that was noted.
+#[inline(always)]
+pub(super) fn look<const SENT: bool>(packet: &Packet, state: &mut SocketState) {
+    // Behind a header for a proxy there is another message.
+    if take::<SENT>(packet, state) && decide::<SENT>(state) && take::<SENT>(packet, state) {
+        decide::<SENT>(state);
     }
+    if tap::<SENT>(state).open != 0 {
+        share::share::<SENT>(packet, state);
+    }
+    conclude::<SENT>(state);
 }
 
 /// Payload arrives at a listening socket: in a SYN (TCP Fast Open, RFC 7413), or with the segment
@@ -104,17 +131,23 @@ pub(super) fn early(packet: &Packet, state: &mut SocketState) {
 }
 
 /// Takes in what reached the listening socket before this one was there. Only of a listener that
-/// has met such a thing: most never do.
+/// has met such a thing: most never do. True if something is to be judged.
 #[inline(always)]
-pub(super) fn take_early(state: &mut SocketState, client_port: u16) {
+pub(super) fn take_early(state: &mut SocketState, client_port: u16) -> bool {
     if state.deferred == 0 {
-        return;
+        return false;
     }
     let seq = state.received.next();
-    let Some(heard) = maps::take_heard(early_id(seq, client_port)) else { return };
+    let Some(heard) = maps::take_heard(early_id(seq, client_port)) else { return false };
     let fresh = Fresh { at: 0, len: heard.len, is_behind_gap: false };
     state.received.advance(seq, fresh, state.sent.next());
     state.received.append(heard.words, least(heard.len, HEAD), heard.len);
+    true
+}
+
+/// Judges what [`take_early`] took.
+#[inline(always)]
+pub(super) fn decide_early(state: &mut SocketState) {
     decide::<false>(state);
 }
 
@@ -155,33 +188,31 @@ fn early_id(seq: u32, port: u16) -> u64 {
     u64::from(seq) << 32 | u64::from(port)
 }
 
-/// Takes in new bytes of one direction, which stand at `at` in the packet.
-#[inline(always)]
-fn take<const SENT: bool>(
-    packet: &Packet,
-    state: &mut SocketState,
-    at: u32,
-    count: u32,
-    sort: u32,
-) {
+/// Takes in the bytes that were noted. True if it may be told what the message is.
+#[inline(never)]
+fn take<const SENT: bool>(packet: &Packet, state: &mut SocketState) -> bool {
+    let (at, count, sort) = {
+        let tap = tap::<SENT>(state);
+        let noted = (tap.at, tap.rest, tap.sort);
+        tap.sort = 0;
+        noted
+    };
     if sort & BEHIND_GAP != 0 {
         miss::<SENT>(state, count);
-    } else {
-        if sort & BEGINS != 0 {
-            finish::<SENT>(state);
-        }
-        let rest = part::<SENT>(packet, state, at, count);
-        let (at, count) = if rest == 0 { (at, count) } else { (at + (count - rest), rest) };
-        if rest != 0 {
-            part::<SENT>(packet, state, at, count);
-        }
-        if tap::<SENT>(state) != 0 {
-            share::share::<SENT>(packet, state, at, count);
-        }
+        return false;
     }
+    if sort & BEGINS != 0 {
+        finish::<SENT>(state);
+    }
+    part::<SENT>(packet, state, at, count)
+}
+
+/// Whether any more of this direction is wanted.
+#[inline(never)]
+fn conclude<const SENT: bool>(state: &mut SocketState) {
     let looked = own::<SENT>(state).looked();
     let of = words::of(is_client::<SENT>(state), looked);
-    if tap::<SENT>(state) == 0 && !words::wants_more(read(talk(state), of)) {
+    if tap::<SENT>(state).open == 0 && !words::wants_more(read(talk(state), of)) {
         *done::<SENT>(state) = 1;
     }
 }
@@ -208,34 +239,33 @@ fn finish<const SENT: bool>(state: &mut SocketState) {
     own::<SENT>(state).begin();
 }
 
-/// Takes in what there is room for, and decides what it is if that can be told. What remains is the
-/// number of bytes of another message, which stands behind a header for a proxy.
-#[inline(never)]
-fn part<const SENT: bool>(packet: &Packet, state: &mut SocketState, at: u32, count: u32) -> u32 {
+/// Takes in what there is room for. True if there was some.
+#[inline(always)]
+fn part<const SENT: bool>(packet: &Packet, state: &mut SocketState, at: u32, count: u32) -> bool {
     let own = own::<SENT>(state);
     let passed = own.pass(count);
     let (at, count) = (at + passed, count - passed);
     let taken = least(own.room(), count);
     if taken == 0 {
         own.count(count);
-        return 0;
+        return false;
     }
-    let Some(words) = packet.words_before(at + taken) else { return 0 };
+    let Some(words) = packet.words_before(at + taken) else { return false };
     own.append(words, taken, count);
-    decide::<SENT>(state)
+    true
 }
 
-/// Judges the message's start. What remains is what is behind a header for a proxy.
-#[inline(always)]
-fn decide<const SENT: bool>(state: &mut SocketState) -> u32 {
+/// Judges the message's start. True if it was a header for a proxy with more behind it, which is
+/// noted.
+#[inline(never)]
+fn decide<const SENT: bool>(state: &mut SocketState) -> bool {
     let before = before::<SENT>(state);
     let own = own::<SENT>(state);
     let (len, [a, b, c, d]) = (own.len(), own.words());
     let head = judge(a, b, c, d, words::circumstances(len, before));
     let tell = words::tell(head);
-    let is_decided = tell != Tell::None as u8 || own.is_full();
-    if !is_decided {
-        return 0;
+    if tell == Tell::None as u8 && !own.is_full() {
+        return false;
     }
     own.judged();
     let header = if tell == Tell::Proxy as u8 { proxy_len(a, b, len.into()) as u32 } else { 0 };
@@ -246,7 +276,13 @@ fn decide<const SENT: bool>(state: &mut SocketState) -> u32 {
     if tell == Tell::Hello as u8 && words::is_tls(head) {
         share::begin::<SENT>(state);
     }
-    if header != 0 { len.saturating_sub(header) } else { 0 }
+    let rest = if header != 0 { len.saturating_sub(header) } else { 0 };
+    if rest != 0 {
+        let tap = tap::<SENT>(state);
+        tap.at += tap.rest.saturating_sub(rest);
+        tap.rest = rest;
+    }
+    rest != 0
 }
 
 /// What was said before, as a rule sees it.
@@ -298,8 +334,8 @@ fn own<const SENT: bool>(state: &mut SocketState) -> &mut Message {
 }
 
 #[inline(always)]
-fn tap<const SENT: bool>(state: &SocketState) -> u32 {
-    if SENT { state.tap_out.open } else { state.tap_in.open }
+fn tap<const SENT: bool>(state: &mut SocketState) -> &mut Tap {
+    if SENT { &mut state.tap_out } else { &mut state.tap_in }
 }
 
 #[inline(always)]

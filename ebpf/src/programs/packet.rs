@@ -38,10 +38,10 @@ pub(super) fn ingress(packet: &Packet) {
     }
     match maps::any_socket(socket) {
         Some(state) if is_heard(packet, socket, state) => {}
-        Some(state) => received(packet, state),
+        Some(state) => hear(packet, state),
         None => {
             if let Some(state) = new(packet) {
-                received(packet, state);
+                hear(packet, state);
             }
         }
     }
@@ -56,13 +56,28 @@ pub(super) fn egress(packet: &Packet) {
     }
     match maps::any_socket(socket) {
         Some(state) if is_counted(socket, state) => {}
-        Some(state) => sent(packet, state),
+        Some(state) => say(packet, state),
         None => {
             if let Some(state) = new(packet) {
-                sent(packet, state);
+                say(packet, state);
             }
         }
     }
+}
+
+#[inline(always)]
+fn hear(packet: &Packet, state: &mut SocketState) {
+    if received(packet, state) {
+        listen::look::<false>(packet, state);
+    }
+}
+
+#[inline(always)]
+fn say(packet: &Packet, state: &mut SocketState) {
+    if sent(packet, state) {
+        listen::look::<true>(packet, state);
+    }
+    add_up(packet, state);
 }
 
 /// Of a segment with payload nothing is of interest once the first was seen, but a FIN; and one that
@@ -85,30 +100,41 @@ fn is_counted(socket: AnySocket, state: &SocketState) -> bool {
         && socket.is_carrying()
 }
 
+/// True if there is something to look at.
 #[inline(never)]
-fn received(packet: &Packet, state: &mut SocketState) {
-    let Some(socket) = packet.socket() else { return };
+fn received(packet: &Packet, state: &mut SocketState) -> bool {
+    let Some(socket) = packet.socket() else { return false };
     know(socket, state);
     // What joined late is counted until its last segment.
     if state.phase == Phase::Open as u8 || late::is_late(state) {
-        arrived(packet, socket, state);
-    } else if state.phase == Phase::Connecting as u8 {
+        return arrived(packet, socket, state);
+    }
+    if state.phase == Phase::Connecting as u8 {
         answered(packet, socket, state);
     } else if state.phase == Phase::Identity as u8 {
         listen::early(packet, state);
     }
+    false
 }
 
+/// True if there is something to look at.
 #[inline(never)]
-fn sent(packet: &Packet, state: &mut SocketState) {
-    let Some(socket) = packet.socket() else { return };
+fn sent(packet: &Packet, state: &mut SocketState) -> bool {
+    let Some(socket) = packet.socket() else { return false };
     know(socket, state);
+    if state.phase == Phase::Connecting as u8 {
+        return departing(packet, socket, state);
+    }
+    (state.phase == Phase::Open as u8 || late::is_late(state)) && note_sent(packet, state)
+}
+
+/// What a segment that leaves is the occasion for.
+#[inline(never)]
+fn add_up(packet: &Packet, state: &mut SocketState) {
+    let Some(socket) = packet.socket() else { return };
     if state.phase == Phase::Open as u8 {
-        leaving(packet, socket, state);
-    } else if state.phase == Phase::Connecting as u8 {
-        departing(packet, socket, state);
-    } else if late::is_late(state) {
-        note_sent(packet, socket, state);
+        leaving(socket, state);
+    } else if state.phase != Phase::Connecting as u8 && late::is_late(state) {
         flush(socket, state);
     }
 }
@@ -138,29 +164,31 @@ fn new(packet: &Packet) -> Option<&'static mut SocketState> {
 
 /// Ingress of an open connection.
 #[inline(always)]
-fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
+fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) -> bool {
+    let Some(segment) = packet.segment() else { return unreadable() };
     let speaks = state.done_in == 0 && segment.payload > 0;
     if !speaks && segment.flags & ENDS == 0 {
-        return;
+        return false;
     }
-    let Some(tcp) = socket.tcp() else { return };
+    let Some(tcp) = socket.tcp() else { return false };
     let expected = tcp.rcv_nxt();
     if segment.flags & FIN != 0 && !(state.fin_in_seen != 0 && state.fin_in == expected) {
         state.fin_in = segment.end();
         state.fin_in_seen = 1;
     }
-    if speaks {
-        listen::received(packet, state, &segment, expected);
-    }
+    let is_new = speaks && listen::received(state, &segment, expected);
     // Ingress comes before TCP's own window check: only the segment that TCP expects next is
     // evidence, anything else may be forged (RFC 5961, section 3.2, for the reset).
-    if segment.seq != expected {
-        return;
-    }
-    if segment.flags & RST != 0 {
+    if segment.seq == expected && segment.flags & RST != 0 {
         state.reset_in = 1;
     }
+    is_new
+}
+
+#[inline(always)]
+fn unreadable() -> bool {
+    count(Counter::PacketsUnreadable, 1);
+    false
 }
 
 /// Ingress while the SYN is on the way: a reset that acknowledges it is a refusal (RFC 9293,
@@ -180,33 +208,25 @@ fn answered(packet: &Packet, socket: Socket, state: &mut SocketState) {
 
 /// Egress of the SYN: who sends it is known for sure now, and where it really goes.
 #[inline(always)]
-fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) {
+fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) -> bool {
     let flow = &mut state.flow;
     if flow.flags & VERIFIED == 0 {
         identity::verify(flow, socket);
     }
-    early(packet, state);
-    let flow = &mut state.flow;
-    let Some((address, port)) = packet.destination() else { return };
-    if address != flow.remote || port != flow.port {
+    if let Some((address, port)) = packet.destination()
+        && (address != flow.remote || port != flow.port)
+    {
         flow.reached = address;
         flow.reached_port = port;
     }
-}
-
-/// Payload that goes with the SYN (TCP Fast Open, RFC 7413).
-#[inline(always)]
-fn early(packet: &Packet, state: &mut SocketState) {
-    let Some(segment) = packet.segment() else { return };
-    if segment.payload > 0 {
-        listen::sent(packet, state, &segment);
-    }
+    // Payload that goes with the SYN (TCP Fast Open, RFC 7413).
+    let Some(segment) = packet.segment() else { return false };
+    segment.payload > 0 && listen::sent(state, &segment)
 }
 
 /// Egress of an open connection.
 #[inline(always)]
-fn leaving(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    note_sent(packet, socket, state);
+fn leaving(socket: Socket, state: &mut SocketState) {
     let epoch = maps::epoch();
     let due = state.epoch != epoch;
     classify(state, due);
@@ -217,15 +237,13 @@ fn leaving(packet: &Packet, socket: Socket, state: &mut SocketState) {
 }
 
 #[inline(always)]
-fn note_sent(packet: &Packet, socket: Socket, state: &mut SocketState) {
-    let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
+fn note_sent(packet: &Packet, state: &mut SocketState) -> bool {
+    let Some(segment) = packet.segment() else { return unreadable() };
     if segment.flags & FIN != 0 {
         state.fin_out = segment.end();
         state.fin_out_seen = 1;
     }
-    if segment.payload > 0 && state.done_out == 0 {
-        listen::sent(packet, state, &segment);
-    }
+    segment.payload > 0 && state.done_out == 0 && listen::sent(state, &segment)
 }
 
 #[inline(always)]

@@ -45,16 +45,9 @@ pub(super) fn is_open(state: &SocketState) -> bool {
     state.tap_in.open | state.tap_out.open != 0
 }
 
-/// Sends on what belongs to a handshake, of so many bytes that follow what was seen.
+/// Sends on what belongs to a handshake, of the bytes that were noted.
 #[inline(never)]
-pub(super) fn share<const SENT: bool>(
-    packet: &Packet,
-    state: &mut SocketState,
-    at: u32,
-    bytes: u32,
-) {
-    tap::<SENT>(state).at = at;
-    tap::<SENT>(state).rest = bytes;
+pub(super) fn share<const SENT: bool>(packet: &Packet, state: &mut SocketState) {
     steps!(step::<SENT>(packet, state); 0 1 2 3 4 5 6 7);
     // More records in one segment than are looked at: the rest is not known any more.
     tap::<SENT>(state).open = 0;

@@ -24,16 +24,35 @@ use super::{
     packet,
 };
 
-/// The entry: everything but four callbacks returns on the first compare.
+/// The entry: everything but four callbacks returns on the first compare. What came before there
+/// was a socket is judged last, because that needs the stack for itself.
 #[inline(always)]
 pub(super) fn event(ops: &Ops) {
     match ops.op() {
-        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(ops),
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => active(ops),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => passive(ops),
-        BPF_SOCK_OPS_STATE_CB => changed(ops),
+        BPF_SOCK_OPS_TCP_CONNECT_CB
+        | BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB
+        | BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB
+        | BPF_SOCK_OPS_STATE_CB => {
+            if called(ops)
+                && let Some(state) = ops.socket().and_then(maps::socket)
+            {
+                listen::decide_early(state);
+            }
+        }
         _ => {}
     }
+}
+
+/// True if something came before there was a socket.
+#[inline(never)]
+fn called(ops: &Ops) -> bool {
+    match ops.op() {
+        BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(ops),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => active(ops),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => return passive(ops),
+        _ => changed(ops),
+    }
+    false
 }
 
 /// The SYN is about to leave, and the addresses are known.
@@ -79,8 +98,8 @@ fn active(ops: &Ops) {
 /// The server's end is established. Its state is the listener's, but for what follows; a listener
 /// has one from its first packet on.
 #[inline(always)]
-fn passive(ops: &Ops) {
-    let Some(state) = ops.socket().and_then(maps::socket) else { return };
+fn passive(ops: &Ops) -> bool {
+    let Some(state) = ops.socket().and_then(maps::socket) else { return false };
     request_callbacks(ops);
     let (own, peer) = (ops.snd_nxt(), ops.progress().rcv_nxt);
     listen::begin(state, own, peer);
@@ -88,7 +107,8 @@ fn passive(ops: &Ops) {
     // same, so it is the one whose sequence numbers start lower. A socket that connects to itself is both.
     if state.phase == Phase::Connecting as u8 && own <= peer {
         maps::leave_pair(pair_id(own, peer), &state.flow.as_peer());
-        return opened(ops, state);
+        opened(ops, state);
+        return false;
     }
     state.flow.role = Role::Server as u8;
     state.flow.transport = ip::TCP;
@@ -102,8 +122,9 @@ fn passive(ops: &Ops) {
         }
         None => state.joined_acked_or_pair = id,
     }
-    listen::take_early(state, ops.remote_port());
+    let is_early = listen::take_early(state, ops.remote_port());
     opened(ops, state);
+    is_early
 }
 
 /// What joins the two halves of a local connection: the client's initial sequence number and the

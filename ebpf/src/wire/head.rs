@@ -138,6 +138,9 @@ pub const fn head(start: &Start, len: u32, before: Before) -> Head {
             _ => binary::head(&message),
         };
     }
+    if !found.is_recognised() && message.len >= 4 && message.window().byte(0) == b'0' {
+        found = ber::head(&message);
+    }
     // A length may look like anything.
     if !found.is_recognised() {
         found = binary::by_length(&message);

@@ -134,12 +134,13 @@ pub const fn proxy_len([a, b]: [u64; 2], len: u32) -> u32 {
     }
 }
 
-/// What a conversation over UDP is by a datagram that starts with `words`, as they lie in memory.
-/// `of` has its length in the upper word, the client's port and the server's.
+/// What a conversation over UDP is by a datagram that starts with `words`, as they lie in memory,
+/// by one part of the rules. `of` has its length in the upper word, the client's port and the
+/// server's.
 #[inline(always)]
-pub const fn first(words: [u64; WINDOW / 8], of: u64) -> u64 {
-    let (client, server) = ((of >> 16) as u16, of as u16);
-    from_pair(datagram::first(&Start(words), (of >> 32) as u32, client, server))
+pub const fn first_by(part: u8, words: [u64; WINDOW / 8], of: u64) -> u64 {
+    let ports = ((of >> 16) as u16, of as u16);
+    from_pair(datagram::first_by(part, &Start(words), (of >> 32) as u32, ports))
 }
 
 /// The same of a conversation that was found to be what is in the lowest two bytes of `known`, after
