@@ -27,6 +27,7 @@ mod protocols;
 mod quota;
 mod retire;
 mod scale;
+mod servers;
 mod simultaneous;
 mod sockets;
 mod subflows;

@@ -111,7 +111,7 @@ pub(crate) fn tiers(
     let object = object::build(workspace)?;
     let mut environment = vec![("PLAINSIGHT_EBPF_OBJ", object.clone())];
     if needs_kernel {
-        setup::ensure_tests()?;
+        setup::ensure_tests(options.full)?;
         let agent = binaries::agent(workspace, &object, true, Linkage::Dynamic)?;
         environment.push(("PLAINSIGHT_BIN", agent));
     }
