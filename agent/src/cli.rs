@@ -164,7 +164,8 @@ pub struct ObserveArgs {
         env = "PLAINSIGHT_OBSERVE_VERDICT"
     )]
     pub verdict: Option<Decision>,
-    /// Only connections protected by one of these: none, tls, quic, ssh, unknown.
+    /// Only connections protected by one of these: none, tls, dtls, quic, ssh, wireguard, ipsec,
+    /// openvpn, unknown.
     #[arg(
         long,
         value_name = "LIST",

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use plainsight_core::protocol::reading;
-use plainsight_ebpf::abi::edge::Class;
+use plainsight_core::protocol::Class;
+use plainsight_ebpf::wire::{protocol::Protocol, stage};
 use plainsight_tests::harness::{
     Edge, Namespace, Peer, Place, Stage, Tally, is_guest, one, only, report,
 };
@@ -119,7 +119,7 @@ fn a_client_that_asks_servers_in_turn() {
     let stage = Stage::set();
     let servers = Servers::start(&stage, "");
     servers.ask(&stage, " --bytes 67");
-    check_servers(&stage, "of one socket, in turn", [67, 67], Class::Unknown);
+    check_servers(&stage, "of one socket, in turn", [67, 67], Class::UNKNOWN);
 }
 
 /// Each time it is connected the socket has another peer, and none between.
@@ -128,15 +128,25 @@ fn a_socket_that_is_connected_again() {
     let stage = Stage::set();
     let servers = Servers::start(&stage, "");
     servers.ask(&stage, " --bytes 67 --connected yes");
-    check_servers(&stage, "of one socket, connected to each", [67, 67], Class::Unknown);
+    check_servers(&stage, "of one socket, connected to each", [67, 67], Class::UNKNOWN);
 }
 
 /// By their first bytes and not by their ports, whichever conversation of a socket it is.
 #[test]
 fn first_bytes_name_the_protocol() {
     for (question, answer, bytes, class) in [
-        ("dns-question", "dns-answer", [33, 49], Class::Dns),
-        ("quic-initial", "quic-initial", [1200, 1200], Class::Quic),
+        (
+            "dns-question",
+            "dns-answer",
+            [33, 49],
+            Class::new(Protocol::Dns, stage::Stage::Plaintext),
+        ),
+        (
+            "quic-initial",
+            "quic-initial",
+            [1200, 1200],
+            Class::new(Protocol::Quic, stage::Stage::Offered),
+        ),
     ] {
         let stage = Stage::set();
         let servers = Servers::start(&stage, &format!(" --say {answer}"));
@@ -228,7 +238,7 @@ fn check_servers(stage: &Stage, what: &str, [question, answer]: [u64; 2], class:
         let edge = one(&edges, "ps-ask", server).expect("one edge");
         check_edge(edge, &format!("{what}, {server}"), expect);
         assert_eq!(edge.reporters(), ["client", "server"], "{}", edge.0);
-        let wanted = reading(class);
+        let wanted = class.reading();
         let found = ["protocol", "security", "state"].map(|key| edge.text(key));
         let names = [wanted.protocol, wanted.security.name(), wanted.state.name()];
         report(&format!("{what}: protocol"), format!("{names:?}"), format!("{found:?}"));

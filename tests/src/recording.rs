@@ -10,14 +10,15 @@ use plainsight_core::{
     flow::{self, Clock, Endpoint, Half},
     graph,
     identity::{self, Directory, Process, Workload},
-    protocol::{self, Transport},
+    protocol::{Class, Transport},
     record::{self, Record},
 };
 use plainsight_ebpf::abi::{
     self, Comm,
-    edge::{Class, EdgeCounters, EdgeKey, FOLDED, GUESSED, LATE, RTT_BUCKETS, Role},
+    edge::{EdgeCounters, EdgeKey, FOLDED, GUESSED, LATE, RTT_BUCKETS, Role},
     event::{Close, Connection, EventHeader, EventKind},
 };
+use plainsight_ebpf::wire::{protocol::Protocol, secret::Secret, stage::Stage};
 use serde_json::Value;
 
 /// One host's counts at one moment.
@@ -126,7 +127,9 @@ impl Recording {
             reached_port: number(json, "reached_port") as u16,
             role: role(json) as u8,
             transport: transport(json).code(),
-            class: class(text(json, "class")) as u8,
+            protocol: class(json).protocol as u8,
+            stage: class(json).stage as u8,
+            secret: class(json).secret as u8,
             flags: flags(&json["flags"]),
             ..EdgeKey::default()
         };
@@ -163,7 +166,7 @@ impl Recording {
             comm: self.end(json, "own").comm,
         };
         let (client, server) = self.workloads(&event);
-        let reading = protocol::reading(class(text(json, "class")));
+        let reading = class(json).reading();
         let late = key.flags & LATE != 0;
         let edge = graph::id(&client, &server, key.port, transport(json), &reading, late);
         record::record(&event, client, server, Some(edge), &self.clock, &self.host)
@@ -209,8 +212,8 @@ fn resolved(json: &Value, host: &str) -> (Endpoint, Workload) {
 
 /// What the kernel half leaves of a folded edge's key.
 fn folded(key: &EdgeKey) -> EdgeKey {
-    let EdgeKey { cgroup, role, transport, class, flags, .. } = *key;
-    EdgeKey { cgroup, role, transport, class, flags, ..EdgeKey::default() }
+    let EdgeKey { cgroup, role, transport, protocol, stage, secret, flags, .. } = *key;
+    EdgeKey { cgroup, role, transport, protocol, stage, secret, flags, ..EdgeKey::default() }
 }
 
 fn transport(json: &Value) -> Transport {
@@ -237,18 +240,18 @@ fn samples(json: &Value) -> [u32; RTT_BUCKETS] {
     array::from_fn(count)
 }
 
-fn class(name: &str) -> Class {
-    match name {
-        "pending" => Class::Pending,
-        "unknown" => Class::Unknown,
-        "http1" => Class::Http1,
-        "http2" => Class::Http2,
-        "tls" => Class::Tls,
-        "tls_offered" => Class::TlsOffered,
-        "ssh" => Class::Ssh,
-        "dns" => Class::Dns,
-        "quic" => Class::Quic,
-        other => panic!("no class {other:?}"),
+/// `protocol`, `stage` and `secret` by their names in the code; what is left out is the first.
+fn class(json: &Value) -> Class {
+    let protocol = json["protocol"].as_str().unwrap_or("unknown");
+    let stage = text(json, "stage");
+    let secret = json["secret"].as_str().unwrap_or("none");
+    let protocols = Protocol::ALL.iter().find(|known| known.name() == protocol);
+    let stages = Stage::ALL.into_iter().find(|known| format!("{known:?}") == stage);
+    let secrets = Secret::ALL.iter().find(|known| known.name() == secret);
+    Class {
+        protocol: *protocols.unwrap_or_else(|| panic!("no protocol {protocol:?}")),
+        stage: stages.unwrap_or_else(|| panic!("no stage {stage:?}")),
+        secret: *secrets.unwrap_or_else(|| panic!("no secret {secret:?}")),
     }
 }
 

@@ -4,12 +4,15 @@
 //! on this host its half counts, and a paired server half adds who the server is. The same halves
 //! in another order give the same edges in the same order.
 
+mod credentials;
 mod join;
 mod nodes;
 mod rtt;
 mod tally;
+pub mod tls;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use alloc::format;
 use alloc::string::String;
@@ -18,16 +21,18 @@ use core::cmp::Reverse;
 use core::net::IpAddr;
 
 use jiff::Timestamp;
-use plainsight_ebpf::abi::edge::{Class, FOLDED, GUESSED, LATE};
+use plainsight_ebpf::abi::edge::{FOLDED, GUESSED, LATE};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::{Clock, Half, Reporter};
 use crate::fnv::Fnv;
 use crate::identity::{Confidence, Directory, Workload};
-use crate::protocol::{self, Reading, Security, State, Transport};
+use crate::protocol::{Reading, Security, State, Transport, Upgrade};
 use crate::record::{Evidence, Reached, Verdict};
+pub use credentials::Credentials;
 use nodes::{Node, Nodes};
 use tally::{Classes, Classified};
+use tls::EdgeTls;
 
 /// Who talks to whom, how, and how much.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,8 +101,11 @@ pub struct Edge {
     pub link: Link,
     /// How far it goes.
     pub scope: Scope,
-    /// What a TLS handshake said; handshakes are not read yet.
-    pub tls: Option<()>,
+    /// What the TLS handshakes that were read said, together. Boxed, because most edges have none
+    /// and it is large.
+    pub tls: Option<Box<EdgeTls>>,
+    /// The worst authentication that was seen in the clear.
+    pub credentials: Option<Credentials>,
     /// What protocol, security and state follow from.
     pub evidence: Evidence,
     /// How sure those are: high where every connection showed it, medium where some carried
@@ -128,20 +136,6 @@ pub struct Quantiles {
     pub p50: f64,
     /// What 99 of 100 stay under.
     pub p99: f64,
-}
-
-/// Whether a connection that began in the clear changed to encryption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Upgrade {
-    /// No offer was seen.
-    None,
-    /// The server offered it, and the client did not take it.
-    OfferedNotTaken,
-    /// The client asked for it, and the server refused.
-    Refused,
-    /// It did.
-    Taken,
 }
 
 /// Whether the link that carries the packets encrypts them.
@@ -186,8 +180,8 @@ struct Key {
     port: u16,
     transport: Transport,
     late: bool,
-    /// Code of a [`Class`]; the two that read alike are one.
-    class: u8,
+    /// Classes that read alike are one.
+    reading: Reading,
 }
 
 /// Where a server was reached. The greatest stands for many: see [`Edge::server_address`].
@@ -262,20 +256,19 @@ impl Sum {
 
     /// Of all connections, the ones that showed the class.
     fn evidence(&self) -> Evidence {
-        let Classified { all, pending, class } = &self.tally;
-        let class = protocol::class(*class);
-        let shown = match class {
-            Class::Pending => all.connections,
-            _ => all.connections.saturating_sub(*pending),
+        let Classified { all, pending, class, .. } = &self.tally;
+        let shown = match class.is_pending() {
+            true => all.connections,
+            false => all.connections.saturating_sub(*pending),
         };
-        let what = protocol::evidence(class, self.flags);
+        let what = class.evidence(self.flags);
         Evidence { what, connections: shown, of: all.connections }
     }
 
     const fn confidence(&self) -> Confidence {
-        match protocol::class(self.tally.class) {
+        match self.tally.class {
             _ if self.flags & GUESSED != 0 => Confidence::Low,
-            Class::Pending | Class::Unknown => Confidence::Low,
+            class if class.is_unread() => Confidence::Low,
             _ if self.tally.pending != 0 || self.flags & LATE != 0 => Confidence::Medium,
             _ => Confidence::High,
         }
@@ -343,10 +336,10 @@ fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
     // A server's socket may be older where the conversation is not.
     let flags = if late { flags | LATE } else { flags & !LATE };
     for tally in classes.settle(transport) {
-        let class = tally.class.max(Class::Unknown as u8);
+        let reading = tally.class.reading();
         let (reached, reporters) = (reached.clone(), reporters.clone());
         let part = Sum { place, reached, flags, reporters, tally };
-        match sums.entry(Key { client, server, port, transport, late, class }) {
+        match sums.entry(Key { client, server, port, transport, late, reading }) {
             Entry::Occupied(sum) => sum.into_mut().add(part),
             Entry::Vacant(sum) => _ = sum.insert(part),
         }
@@ -355,8 +348,7 @@ fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
 
 fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
     let (client, server) = (nodes.workload(key.client)?, nodes.workload(key.server)?);
-    let reading = protocol::reading(protocol::class(sum.tally.class));
-    let all = &sum.tally.all;
+    let (reading, all) = (key.reading, &sum.tally.all);
     Some(Edge {
         id: id(client, server, key.port, key.transport, &reading, key.late),
         client: client.clone(),
@@ -393,10 +385,11 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
         complete: sum.flags & (LATE | FOLDED) == 0,
         security: reading.security,
         state: reading.state,
-        upgrade: Upgrade::None,
+        upgrade: sum.tally.class.upgrade(),
         link: Link::Unknown,
         scope: sum.place.scope,
         tls: None,
+        credentials: sum.tally.credentials,
         verdict: Verdict::without_policy(),
     })
 }

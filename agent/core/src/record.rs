@@ -19,7 +19,7 @@ use crate::escape;
 use crate::flow::{self, Clock, Reporter};
 use crate::fnv::Fnv;
 use crate::identity::{Kind, Workload};
-use crate::protocol::{self, Reading, Security, State, Transport};
+use crate::protocol::{Class, Reading, Security, State, Transport};
 
 /// A record: Hubble's envelope, and what Hubble has no field for beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -466,9 +466,9 @@ fn detail(
     edge: Option<String>,
 ) -> Detail {
     let oriented = Oriented::new(event, reporter);
-    let Reading { protocol, version, security, state, evidence: _ } = reading(event);
+    let Reading { protocol, version, security, state } = reading(event);
     let datagrams = |count| is_udp(event).then_some(count);
-    let what = protocol::evidence(protocol::class(event.key.class), event.key.flags);
+    let what = Class::of(&event.key).evidence(event.key.flags);
     Detail {
         reporter,
         edge,
@@ -496,7 +496,7 @@ fn detail(
 }
 
 fn reading(event: &event::Connection) -> Reading {
-    protocol::reading(protocol::class(event.key.class))
+    Class::of(&event.key).reading()
 }
 
 fn addresses(oriented: &Oriented) -> Addresses {

@@ -13,10 +13,13 @@ use plainsight_core::{
     protocol::{self, Transport},
     record::Decision,
 };
-use plainsight_ebpf::abi::{
-    Address,
-    config::{Filter, Traits},
-    event::Connection,
+use plainsight_ebpf::{
+    abi::{
+        Address,
+        config::{Filter, Traits},
+        event::Connection,
+    },
+    wire::security::Security,
 };
 use tokio::sync::mpsc;
 
@@ -104,7 +107,8 @@ impl Follower {
             duration_ns: event.header.time_ns.saturating_sub(event.opened_ns),
             bytes: event.sent_bytes.saturating_add(event.received_bytes),
             transport: event.key.transport,
-            class: event.key.class,
+            security: Security::bit_of(event.key.protocol, event.key.stage),
+            stage: event.key.stage,
             verdict: event.key.verdict,
         };
         let fits = |(filter, slot): &(Filter, FilterSlot)| {
@@ -142,7 +146,8 @@ fn compile(filter: &FlowFilter, names: &mut Names, now: Instant) -> Vec<Filter> 
         network,
         mask,
         transport: filter.transport.map_or(0, Transport::code),
-        classes: protocol::classes(&filter.security, filter.plaintext),
+        securities: protocol::securities(&filter.security),
+        stages: protocol::stages(filter.plaintext),
         verdicts: filter.verdict.map_or(0, Decision::bit),
         min_duration_ns: filter.min_duration.map_or(0, nanoseconds),
         min_bytes: filter.min_bytes.unwrap_or(0),

@@ -13,7 +13,7 @@ use plainsight_core::{
     graph,
     identity::{self, Directory},
     ledger::Ledger,
-    protocol::{self, Transport},
+    protocol::{Class, Transport},
     record::{self, Record},
 };
 use plainsight_ebpf::abi::{
@@ -355,7 +355,7 @@ impl State {
                 (client.unwrap_or_else(address), own, key.port)
             }
         };
-        let reading = protocol::reading(protocol::class(key.class));
+        let reading = Class::of(key).reading();
         let transport = Transport::from_code(key.transport);
         let is_late = key.flags & LATE != 0;
         let edge = match (key.flags & FOLDED != 0, Reporter::from_code(key.role)) {

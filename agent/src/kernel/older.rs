@@ -7,10 +7,10 @@ use aya::maps::{HashMap, IterableMap as _, Map, MapData};
 use plainsight_ebpf::{
     abi::{
         Address,
-        edge::{Class, GUESSED, LATE, Role},
-        flow::{Flow, Pair, Phase, SocketState},
+        edge::{GUESSED, LATE, Role},
+        flow::{Flow, Pair, Phase, SocketState, VERIFIED},
     },
-    wire::ip::TCP,
+    wire::{ip::TCP, stage::Stage},
 };
 
 use super::{Kernel, KernelError, MapUsage, Owner, batch::Batch, usage::usage};
@@ -101,9 +101,8 @@ impl Kernel {
             port: if connection.is_server { local.1 } else { remote.1 },
             role: if connection.is_server { Role::Server } else { Role::Client } as u8,
             transport: TCP,
-            class: Class::Unknown as u8,
-            flags: LATE | if connection.is_guessed { GUESSED } else { 0 },
-            verified: 1,
+            stage: Stage::Unknown as u8,
+            flags: LATE | VERIFIED | if connection.is_guessed { GUESSED } else { 0 },
             ..Flow::default()
         };
         let Some(client) = &connection.client else { return flow };

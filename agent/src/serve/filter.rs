@@ -198,7 +198,7 @@ mod tests {
         check("workload", "", "write its name");
         check("transport", "sctp", "write tcp or udp");
         check("transport", "unknown", "write tcp or udp");
-        check("security", "tls,ssl", "one or more of none, tls, quic, ssh, unknown");
+        check("security", "tls,ssl", "one or more of none, tls, dtls, quic, ssh, wireguard, ipsec");
         check("security", "", "with commas");
         check("plaintext", "yes", "write true or false");
         check("verdict", "deny", "one of allowed, denied, would_deny");

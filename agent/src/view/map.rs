@@ -107,8 +107,8 @@ fn security(edge: &Edge) -> Cell {
     let cell = Cell::new(edge.security.name());
     match (edge.security, edge.scope) {
         (Security::None, Scope::Cluster | Scope::Outside) => cell.inked(Ink::Bad),
-        (Security::Tls | Security::Quic | Security::Ssh, _) => cell.inked(Ink::Good),
-        _ => cell,
+        (Security::None | Security::Unknown, _) => cell,
+        _ => cell.inked(Ink::Good),
     }
 }
 

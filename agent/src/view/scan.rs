@@ -56,8 +56,8 @@ impl Group {
         match (edge.security, edge.scope) {
             (Security::None, Scope::Loopback | Scope::Host) => Self::ClearStaying,
             (Security::None, Scope::Cluster | Scope::Outside) => Self::ClearLeaving,
-            (Security::Tls | Security::Quic | Security::Ssh, _) => Self::Encrypted,
             (Security::Unknown, _) => Self::Unknown,
+            _ => Self::Encrypted,
         }
     }
 }

@@ -47,8 +47,10 @@ pub struct Filter {
     pub mask: Address,
     /// One connection of so many, by chance.
     pub sample: u32,
-    /// One bit for each [`super::edge::Class`].
-    pub classes: u32,
+    /// One bit for each [`Security`](crate::wire::security::Security).
+    pub securities: u16,
+    /// One bit for each [`Stage`](crate::wire::stage::Stage).
+    pub stages: u16,
     /// The server's port.
     pub port: u16,
     /// IP protocol number.
@@ -68,8 +70,11 @@ pub struct Traits {
     pub bytes: u64,
     /// IP protocol number.
     pub transport: u8,
-    /// Code of a [`super::edge::Class`].
-    pub class: u8,
+    /// The one bit of what protects it: see
+    /// [`Security::bit_of`](crate::wire::security::Security::bit_of).
+    pub security: u16,
+    /// Code of a [`Stage`](crate::wire::stage::Stage).
+    pub stage: u8,
     /// The policy's verdict.
     pub verdict: u8,
 }
@@ -96,7 +101,8 @@ impl Filter {
     #[inline(always)]
     pub const fn suits(&self, traits: &Traits) -> bool {
         (self.transport == 0 || self.transport == traits.transport)
-            && (self.classes == 0 || self.classes & (1 << (traits.class & 31)) != 0)
+            && (self.securities == 0 || self.securities & traits.security != 0)
+            && (self.stages == 0 || self.stages & (1 << (traits.stage & 15)) != 0)
             && (self.verdicts == 0 || self.verdicts & (1 << (traits.verdict & 7)) != 0)
             && self.min_duration_ns <= traits.duration_ns
             && self.min_bytes <= traits.bytes
@@ -143,16 +149,26 @@ mod tests {
 
     #[test]
     fn all_traits_must_fit() {
-        let traits = Traits { duration_ns: 7, bytes: 11, transport: 6, class: 3, verdict: 0 };
+        let traits = Traits {
+            duration_ns: 7,
+            bytes: 11,
+            transport: 6,
+            security: 1 << 3,
+            stage: 2,
+            verdict: 0,
+        };
         let any = Filter::default();
         assert!(any.suits(&traits));
         assert!(Filter { min_duration_ns: 7, min_bytes: 11, transport: 6, ..any }.suits(&traits));
-        assert!(Filter { classes: 1 << 3 | 1, verdicts: 1, ..any }.suits(&traits));
+        assert!(
+            Filter { securities: 1 << 3 | 1, stages: 1 << 2, verdicts: 1, ..any }.suits(&traits)
+        );
         for other in [
             Filter { min_duration_ns: 8, ..any },
             Filter { min_bytes: 12, ..any },
             Filter { transport: 17, ..any },
-            Filter { classes: 1 << 4, ..any },
+            Filter { securities: 1 << 4, ..any },
+            Filter { stages: 1 << 3, ..any },
             Filter { verdicts: 2, ..any },
         ] {
             assert!(!other.suits(&traits), "{other:?}");

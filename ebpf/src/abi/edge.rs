@@ -12,30 +12,6 @@ pub enum Role {
     Server = 2,
 }
 
-/// What the first bytes of a connection showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Class {
-    /// No payload yet in either direction.
-    Pending = 0,
-    /// Payload that no rule recognises.
-    Unknown = 1,
-    /// HTTP/1.0 or 1.1 in the clear (RFC 9112).
-    Http1 = 2,
-    /// HTTP/2 with prior knowledge, in the clear (RFC 9113, section 3.3).
-    Http2 = 3,
-    /// TLS: a hello from both ends (RFC 8446, section 4.1).
-    Tls = 4,
-    /// A client hello that no server hello answered.
-    TlsOffered = 5,
-    /// SSH (RFC 4253, section 4.2).
-    Ssh = 6,
-    /// DNS over UDP (RFC 1035, section 4.1.1).
-    Dns = 7,
-    /// QUIC (RFC 8999, section 5.1).
-    Quic = 8,
-}
-
 /// [`EdgeKey::flags`]: the connection is older than the programs, so its start was not seen.
 pub const LATE: u8 = 1;
 
@@ -88,16 +64,18 @@ pub struct EdgeKey {
     pub role: u8,
     /// IP protocol number: 6 or 17.
     pub transport: u8,
-    /// [`Class`].
-    pub class: u8,
+    /// Code of a [`Protocol`](crate::wire::protocol::Protocol).
+    pub protocol: u8,
+    /// Code of a [`Stage`](crate::wire::stage::Stage).
+    pub stage: u8,
+    /// Code of a [`Secret`](crate::wire::secret::Secret): the worst that was heard.
+    pub secret: u8,
     /// The policy's verdict; 0 while there is no policy.
     pub verdict: u8,
     /// [`LATE`], [`FOLDED`], [`GUESSED`].
     pub flags: u8,
-    /// Explicit padding, in two because an array would be filled byte by byte.
-    pub reserved: u8,
     /// Explicit padding.
-    pub reserved_too: u16,
+    pub reserved: u8,
 }
 
 /// By what the edges of a cgroup are counted.
@@ -114,9 +92,9 @@ pub struct QuotaKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct EdgeCounters {
-    /// Connections established with this key, or moved to it from another class.
+    /// Connections established with this key, or moved to it from another edge.
     pub opened: u64,
-    /// Connections that left for another class.
+    /// Connections that left for another edge.
     pub moved: u64,
     /// Connections that ended.
     pub closed: u64,
@@ -154,26 +132,6 @@ pub struct EdgeCounters {
 
 const _: () = assert!(size_of::<EdgeKey>() == 88);
 const _: () = assert!(size_of::<EdgeCounters>() == 208);
-
-// === impl Class ===
-
-impl Class {
-    /// The class with this code, if there is one.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        Some(match code {
-            0 => Self::Pending,
-            1 => Self::Unknown,
-            2 => Self::Http1,
-            3 => Self::Http2,
-            4 => Self::Tls,
-            5 => Self::TlsOffered,
-            6 => Self::Ssh,
-            7 => Self::Dns,
-            8 => Self::Quic,
-            _ => return None,
-        })
-    }
-}
 
 // === impl QuotaKey ===
 

@@ -4,6 +4,14 @@ use super::{
     Address, Comm,
     edge::{EdgeKey, FOLDED},
 };
+use crate::wire::talk::Talk;
+
+/// [`Flow::flags`]: it was counted without an edge, because there was no room. From then on all of
+/// it is, or it would be counted once as overflow and once on an edge.
+pub const OVERFLOWED: u8 = 1 << 6;
+
+/// [`Flow::flags`]: the identity was checked against the socket's own cgroup.
+pub const VERIFIED: u8 = 1 << 7;
 
 /// Where a TCP socket is in its life, as far as the programs have seen it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,22 +71,21 @@ pub struct Flow {
     pub role: u8,
     /// IP protocol number.
     pub transport: u8,
-    /// [`super::edge::Class`] of the edge it is counted on.
-    pub class: u8,
-    /// As in [`EdgeKey`].
+    /// As in [`EdgeKey`], of the edge it is counted on.
+    pub protocol: u8,
+    /// Likewise.
+    pub stage: u8,
+    /// Likewise.
+    pub secret: u8,
+    /// As in [`EdgeKey`], and [`OVERFLOWED`] and [`VERIFIED`], which no key has.
     pub flags: u8,
-    /// 1 once it was counted without an edge, because there was no room: from then on all of it
-    /// is, or it would be counted once as overflow and once on an edge.
-    pub overflowed: u8,
-    /// 1 once the identity was checked against the socket's own cgroup.
-    pub verified: u8,
 }
 
 /// Storage of a TCP socket. Cloned from a listener to each socket it accepts.
 ///
 /// Deltas are taken by sock_ops and egress only, which hold the socket's lock, so each is taken
-/// once. Ingress runs without the lock: it writes `head_in`, `fin_in*` and `reset_in`, which are
-/// fields of their own, and a listener's identity at its first packet. `connect`, `post_bind` and
+/// once. Ingress runs without the lock: it writes `heard_in`, its side of `talk`, `fin_in*` and `reset_in`,
+/// which are fields of their own, and a listener's identity at its first packet. `connect`, `post_bind` and
 /// `sock_release` write before there is a connection, or a byte of their own; only the end of a
 /// connection that is older than the programs is counted by `sock_release`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,12 +113,12 @@ pub struct SocketState {
     pub fin_out: u32,
     /// [`Phase`].
     pub phase: u8,
-    /// 1 once the class cannot change any more.
+    /// 1 once nothing that is said can change the reading any more.
     pub settled: u8,
-    /// [`crate::wire::head::Head`] of the first payload received.
-    pub head_in: u8,
-    /// [`crate::wire::head::Head`] of the first payload sent.
-    pub head_out: u8,
+    /// 1 once payload that was received was heard, or missed.
+    pub heard_in: u8,
+    /// 1 once payload that was sent was.
+    pub heard_out: u8,
     /// 1 if `fin_in` is set.
     pub fin_in_seen: u8,
     /// 1 if `fin_out` is set.
@@ -128,6 +135,8 @@ pub struct SocketState {
     pub syn_sent: u8,
     /// Explicit padding.
     pub reserved: u8,
+    /// What was said so far.
+    pub talk: Talk,
 }
 
 /// What a client leaves for the server's end on the same host to find.
@@ -165,7 +174,7 @@ pub const PAIR_SLOTS: u32 = 65_536;
 
 const _: () = assert!(size_of::<Own>() == 40);
 const _: () = assert!(size_of::<Flow>() == 120);
-const _: () = assert!(size_of::<SocketState>() == 184);
+const _: () = assert!(size_of::<SocketState>() == 192);
 const _: () = assert!(size_of::<Pair>() == 40);
 const _: () = assert!(size_of::<PairSlot>() == 48);
 
@@ -201,11 +210,12 @@ impl Flow {
         key.generation = generation;
         key.role = self.role;
         key.transport = self.transport;
-        key.class = self.class;
+        key.protocol = self.protocol;
+        key.stage = self.stage;
+        key.secret = self.secret;
         key.verdict = 0;
-        key.flags = self.flags;
+        key.flags = self.flags & !(OVERFLOWED | VERIFIED);
         key.reserved = 0;
-        key.reserved_too = 0;
     }
 
     /// Takes in what the client's end left.
@@ -296,9 +306,10 @@ mod tests {
     #[test]
     fn a_folded_flow_has_the_folded_key() {
         let own = Own { cgroup: 7, netns: 1, name: 5, ..Own::default() };
-        let flow = Flow { own, port: 80, role: 1, ..Flow::default() };
+        let flow = Flow { own, port: 80, role: 1, flags: VERIFIED, ..Flow::default() };
         let key = flow.key(3);
         assert_eq!((key.cgroup, key.name, key.port, key.generation), (7, 5, 80, 3));
+        assert_eq!(key.flags, 0, "no key says what only the flow needs to know");
         let folded = Flow { flags: FOLDED | LATE, remote: [9; 4], reached: [9; 4], ..flow }.key(3);
         let expect = EdgeKey {
             cgroup: 7,

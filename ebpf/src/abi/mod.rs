@@ -11,7 +11,7 @@ pub mod event;
 pub mod flow;
 
 /// Version of every shape in this module, carried in each event's header.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// An IP address as four words in network order; IPv4 is v4-mapped (RFC 4291, section 2.5.5.2).
 pub type Address = [u32; 4];

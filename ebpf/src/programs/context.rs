@@ -18,10 +18,12 @@ use aya_ebpf::{
     programs::{SkBuffContext, SockAddrContext, SockContext, SockOpsContext},
 };
 use plainsight_ebpf::{
-    abi::{Address, Comm, edge::Class, mapped},
+    abi::{Address, Comm, mapped},
     wire::{
         head::{self, HEAD_LEN, Head},
         ip,
+        protocol::Protocol,
+        stage::Stage,
         tcp::{HEADER_LEN, Segment},
     },
 };
@@ -196,6 +198,14 @@ pub(super) fn loaded(value: u8) -> u8 {
         core::arch::asm!("{value} &= 255", value = inout(reg) value, options(nostack, nomem))
     };
     value as u8
+}
+
+/// Keeps what was done before it from being joined with what another branch does: the compiler
+/// may otherwise choose between two addresses and store once, which the verifier refuses, too.
+#[inline(always)]
+pub(super) fn apart() {
+    // SAFETY: an empty instruction sequence.
+    unsafe { core::arch::asm!("", options(nostack)) };
 }
 
 /// A process name of zeros.
@@ -687,12 +697,15 @@ impl Packet {
 
     /// What a conversation over UDP is, by its first datagram.
     #[inline(always)]
-    pub(super) fn class(&self, datagram: &Datagram) -> Class {
+    pub(super) fn reading(&self, datagram: &Datagram) -> (Protocol, Stage) {
         let mut window: [u8; HEAD_LEN] = zeros();
         // What is shorter than the window is shorter than any rule asks for.
         let whole =
             datagram.bytes >= HEAD_LEN as u64 && self.load(datagram.payload_at, &mut window);
-        if whole { head::datagram(&window, datagram.bytes as u32) } else { Class::Unknown }
+        if !whole {
+            return (Protocol::Unknown, Stage::Unknown);
+        }
+        head::datagram(&window, datagram.bytes as u32)
     }
 
     /// What a segment's payload starts with.

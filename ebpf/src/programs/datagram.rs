@@ -12,7 +12,7 @@ use plainsight_ebpf::{
         counters::Counter,
         datagram::{ConversationKey, DatagramState, Datagrams},
         edge::{LATE, Role},
-        flow::Flow,
+        flow::{Flow, OVERFLOWED, VERIFIED},
         mapped,
     },
     wire::ip,
@@ -174,7 +174,7 @@ fn begin(state: &mut DatagramState, remote: Address, port: u16) {
     flow.peer_name = 0;
     flow.asked_port = 0;
     flow.role = 0;
-    flow.overflowed = 0;
+    flow.flags &= !OVERFLOWED;
 }
 
 /// Whether a datagram is of the socket's first conversation, or begins it.
@@ -214,12 +214,14 @@ fn start(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &
 /// Fills in what the first datagram shows.
 #[inline(always)]
 fn describe(packet: &Packet, socket: Socket, flow: &mut Flow, datagram: &Datagram) {
-    if flow.verified == 0 {
+    if flow.flags & VERIFIED == 0 {
         identity::verify(flow, socket);
     }
     flow.transport = ip::UDP;
     flow.local = datagram.local;
-    flow.class = packet.class(datagram) as u8;
+    let (protocol, stage) = packet.reading(datagram);
+    flow.protocol = protocol as u8;
+    flow.stage = stage as u8;
     if datagram.is_sent {
         asks(flow, datagram);
     } else {
@@ -303,8 +305,7 @@ fn begin_other(
     };
     let flow = maps::new_conversation(&key)?;
     flow.own = state.flow.own;
-    flow.verified = state.flow.verified;
-    flow.flags = state.flow.flags & LATE;
+    flow.flags = state.flow.flags & (LATE | VERIFIED);
     flow.remote = key.remote;
     flow.port = key.port;
     describe(packet, socket, flow, datagram);

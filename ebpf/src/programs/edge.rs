@@ -8,7 +8,7 @@ use plainsight_ebpf::abi::{
     datagram::Datagrams,
     edge::{EdgeCounters, EdgeKey, FOLDED, RTT_BUCKETS, rtt_bound},
     event::Close,
-    flow::{Flow, SocketState},
+    flow::{Flow, OVERFLOWED, SocketState},
 };
 
 use super::{
@@ -72,7 +72,7 @@ pub(super) fn open(flow: &mut Flow, now: u64) {
             edge.last_ns = now;
         }
         None => {
-            flow.overflowed = 1;
+            flow.flags |= OVERFLOWED;
             count(Counter::OverflowOpened, 1);
         }
     }
@@ -139,7 +139,7 @@ pub(super) fn fail(flow: &mut Flow, close: Close) {
     edge.last_ns = now_ns();
 }
 
-/// Takes a connection from its edge, because its class or its client is about to change. Its bytes
+/// Takes a connection from its edge, because its reading or its client is about to change. Its bytes
 /// stay where they were counted. False if it is on none: one that found no edge when it opened
 /// stays without.
 #[inline(never)]
@@ -156,7 +156,7 @@ pub(super) fn move_in(flow: &mut Flow) {
     match at(flow, true) {
         Some(edge) => add(&mut edge.opened, 1),
         None => {
-            flow.overflowed = 1;
+            flow.flags |= OVERFLOWED;
             count(Counter::OverflowOpened, 1);
         }
     }
@@ -202,7 +202,7 @@ fn miss(more: &Datagrams) {
 /// agent of a new one.
 #[inline(always)]
 fn at(flow: &mut Flow, announce: bool) -> Option<&'static mut EdgeCounters> {
-    if flow.overflowed != 0 {
+    if flow.flags & OVERFLOWED != 0 {
         return None;
     }
     match find(flow) {

@@ -1,13 +1,16 @@
 //! What goes to the agent one by one.
 
-use plainsight_ebpf::abi::{
-    self,
-    config::Traits,
-    counters::Counter,
-    datagram::DatagramState,
-    edge::EdgeKey,
-    event::{Close, Connection, EventHeader, EventKind, FirstSeen},
-    flow::{Flow, SocketState},
+use plainsight_ebpf::{
+    abi::{
+        self,
+        config::Traits,
+        counters::Counter,
+        datagram::DatagramState,
+        edge::EdgeKey,
+        event::{Close, Connection, EventHeader, EventKind, FirstSeen},
+        flow::{Flow, SocketState},
+    },
+    wire::security::Security,
 };
 
 use super::{
@@ -108,7 +111,8 @@ fn traits(flow: &Flow, now: u64, opened_ns: u64, bytes: u64) -> Traits {
         duration_ns: now.saturating_sub(opened_ns),
         bytes,
         transport: flow.transport,
-        class: flow.class,
+        security: Security::bit_of(flow.protocol, flow.stage),
+        stage: flow.stage,
         verdict: 0,
     }
 }

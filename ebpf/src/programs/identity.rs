@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use plainsight_ebpf::abi::{
     COMM_LEN, Comm,
-    flow::{Flow, Own},
+    flow::{Flow, Own, VERIFIED},
     name_id_of_words,
 };
 
@@ -46,7 +46,7 @@ pub(super) fn verify(flow: &mut Flow, socket: Socket) {
         flow.own.name = 0;
         flow.own.comm = no_comm();
     }
-    flow.verified = 1;
+    flow.flags |= VERIFIED;
 }
 
 /// As words and not as bytes, which would be moved one by one. Where the cgroup alone is the

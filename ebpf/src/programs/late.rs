@@ -7,10 +7,10 @@
 use plainsight_ebpf::{
     abi::{
         counters::Counter,
-        edge::{Class, GUESSED, LATE, Role},
+        edge::{GUESSED, LATE, Role},
         flow::{Phase, SocketState},
     },
-    wire::ip,
+    wire::{ip, stage::Stage},
 };
 
 use super::{
@@ -53,8 +53,8 @@ fn guess(socket: Socket) -> Option<&'static mut SocketState> {
     flow.remote = socket.remote();
     flow.local = socket.local();
     flow.port = if is_server { local } else { remote };
-    flow.class = Class::Unknown as u8;
-    flow.flags = LATE | GUESSED;
+    flow.stage = Stage::Unknown as u8;
+    flow.flags |= LATE | GUESSED;
     state.joined_acked_or_pair = progress.acked;
     state.joined_received = progress.received;
     state.settled = 1;

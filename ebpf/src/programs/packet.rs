@@ -1,22 +1,26 @@
 //! Every packet: first payloads, FINs, and the flush that an epoch asks for.
 //!
-//! A classified connection whose counts are fresh costs one storage look-up and a few byte reads.
+//! A connection of which all is heard and whose counts are fresh costs one storage look-up and a few byte reads.
 //! Egress holds the socket's lock; ingress does not, so it only notes what it saw.
 
 use plainsight_ebpf::{
     abi::{
         counters::Counter,
         edge::Role,
-        flow::{Pair, Phase, SocketState},
+        flow::{Flow, Pair, Phase, SocketState, VERIFIED},
     },
     wire::{
-        head::{self, Head},
+        head::Head,
+        protocol::Protocol,
+        secret::Secret,
+        stage::Stage,
+        talk::Side,
         tcp::{ACK, FIN, RST, Segment},
     },
 };
 
 use super::{
-    context::{AnySocket, Packet, Socket, loaded},
+    context::{AnySocket, Packet, Socket, apart},
     datagram, edge, identity, late,
     maps::{self, count},
     socket,
@@ -63,7 +67,7 @@ pub(super) fn egress(packet: &Packet) {
 #[inline(always)]
 fn is_heard(packet: &Packet, socket: AnySocket, state: &SocketState) -> bool {
     state.phase == Phase::Open as u8
-        && state.head_in != Head::None as u8
+        && state.heard_in != 0
         && !late::is_late(state)
         && packet.len() > BARE
         && socket.is_carrying()
@@ -122,7 +126,7 @@ fn sent(packet: &Packet, state: &mut SocketState) {
 /// were attached, so every socket it accepts inherits it.
 #[inline(always)]
 fn know(socket: Socket, state: &mut SocketState) {
-    if state.phase == Phase::Identity as u8 && state.flow.verified == 0 {
+    if state.phase == Phase::Identity as u8 && state.flow.flags & VERIFIED == 0 {
         identity::verify(&mut state.flow, socket);
     }
 }
@@ -145,7 +149,7 @@ fn new(packet: &Packet) -> Option<&'static mut SocketState> {
 #[inline(always)]
 fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
     let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
-    let first_payload = state.head_in == Head::None as u8 && segment.payload > 0;
+    let first_payload = state.heard_in == 0 && segment.payload > 0;
     if !first_payload && segment.flags & ENDS == 0 {
         return;
     }
@@ -165,7 +169,8 @@ fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
     }
     if first_payload {
         let first = if tcp.has_received() { Head::Missed } else { packet.head(&segment) };
-        state.head_in = first as u8;
+        hear(state, state.flow.role != Role::Client as u8, first);
+        state.heard_in = 1;
     }
 }
 
@@ -188,7 +193,7 @@ fn answered(packet: &Packet, socket: Socket, state: &mut SocketState) {
 #[inline(always)]
 fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) {
     let flow = &mut state.flow;
-    if flow.verified == 0 {
+    if flow.flags & VERIFIED == 0 {
         identity::verify(flow, socket);
     }
     let Some((address, port)) = packet.destination() else { return };
@@ -218,9 +223,22 @@ fn note_sent(packet: &Packet, socket: Socket, state: &mut SocketState) {
         state.fin_out = segment.end();
         state.fin_out_seen = 1;
     }
-    if segment.payload > 0 && state.head_out == Head::None as u8 {
+    if segment.payload > 0 && state.heard_out == 0 {
         let first = starts_stream(socket, &segment);
-        state.head_out = if first { packet.head(&segment) } else { Head::Missed } as u8;
+        let first = if first { packet.head(&segment) } else { Head::Missed };
+        hear(state, state.flow.role == Role::Client as u8, first);
+        state.heard_out = 1;
+    }
+}
+
+/// Takes in what one side said.
+#[inline(always)]
+fn hear(state: &mut SocketState, is_client: bool, head: Head) {
+    if is_client {
+        state.talk.hear(Side::Client, head);
+        apart();
+    } else {
+        state.talk.hear(Side::Server, head);
     }
 }
 
@@ -241,23 +259,23 @@ fn flush(socket: Socket, state: &mut SocketState) {
     edge::flush(state, sent, received, &progress);
 }
 
-/// Moves a connection to the edge of what its first payloads show. `now` asks for the best answer
+/// Moves a connection to the edge of what was said. `now` asks for the best answer
 /// there is, because bytes are about to be counted; otherwise only a final one counts.
 #[inline(always)]
 pub(super) fn classify(state: &mut SocketState, now: bool) {
     if state.settled != 0 {
         return;
     }
-    let (sent, received) = (loaded(state.head_out), loaded(state.head_in));
-    let is_client = state.flow.role == Role::Client as u8;
-    let (client, server) = if is_client { (sent, received) } else { (received, sent) };
-    let settled = head::is_settled(client, server);
-    let class = head::class(client, server);
+    let talk = state.talk;
+    let settled = talk.is_settled();
     if settled || now {
         let pair = late_pair(state);
+        let (protocol, stage) = talk.reading();
+        let secret = talk.secret();
         let flow = &mut state.flow;
-        if (pair.is_some() || class as u8 != flow.class) && edge::move_out(flow) {
-            flow.class = class as u8;
+        let is_read = is_read(flow, protocol, stage, secret);
+        if (pair.is_some() || !is_read) && edge::move_out(flow) {
+            read(flow, protocol, stage, secret);
             if let Some(pair) = pair {
                 flow.pair(&pair);
             }
@@ -265,6 +283,19 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
         }
     }
     state.settled = settled.into();
+}
+
+/// Whether a flow is on the edge of what was heard.
+#[inline(always)]
+fn is_read(flow: &Flow, protocol: Protocol, stage: Stage, secret: Secret) -> bool {
+    flow.protocol == protocol as u8 && flow.stage == stage as u8 && flow.secret == secret as u8
+}
+
+#[inline(always)]
+fn read(flow: &mut Flow, protocol: Protocol, stage: Stage, secret: Secret) {
+    flow.protocol = protocol as u8;
+    flow.stage = stage as u8;
+    flow.secret = secret as u8;
 }
 
 /// What the client's end has left since this end was established before it.

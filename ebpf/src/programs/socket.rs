@@ -10,11 +10,11 @@ use plainsight_ebpf::{
     abi::{
         Address, MAPPED,
         counters::Counter,
-        edge::{Class, Role},
+        edge::Role,
         event::Close,
-        flow::{Phase, SocketState},
+        flow::{Phase, SocketState, VERIFIED},
     },
-    wire::ip,
+    wire::{ip, stage::Stage},
 };
 
 use super::{
@@ -115,7 +115,7 @@ fn opened(ops: &Ops, state: &mut SocketState) {
     state.phase = Phase::Open as u8;
     state.opened_ns = now_ns();
     state.epoch = maps::epoch();
-    state.flow.class = Class::Pending as u8;
+    state.flow.stage = Stage::Pending as u8;
     state.flow.local = ops.local();
     edge::open(&mut state.flow, state.opened_ns);
 }
@@ -148,7 +148,7 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
     state.phase = Phase::Ended as u8;
     if phase == Phase::Connecting as u8 {
         // No SYN was sent: no port was free, or there is no route.
-        if state.flow.verified == 0 {
+        if state.flow.flags & VERIFIED == 0 {
             return;
         }
         let close = failure(ops, state);
@@ -161,9 +161,9 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
         let (sent, received) = payload(state, &progress);
         // All payload came where no one looked: with the segment that completed the handshake.
         let flow = &mut state.flow;
-        let is_silent = flow.class == Class::Pending as u8;
+        let is_silent = flow.stage == Stage::Pending as u8;
         if is_silent && sent | received != 0 && edge::move_out(flow) {
-            flow.class = Class::Unknown as u8;
+            flow.stage = Stage::Unknown as u8;
             edge::move_in(flow);
         }
         edge::close(state, sent, received, &progress, close);

@@ -1,313 +1,176 @@
-//! Protocol from the first bytes of a direction: one function for kernel and agent.
+//! What a message of a TCP conversation is, from its first bytes: one function for kernel and agent.
 //!
-//! It reads a fixed window and no ports. Its place is set; its rules grow with the protocols that
-//! Plainsight learns to tell.
+//! It reads a fixed window, what was said before, and no ports. A window too short for a rule fits
+//! none, so that more bytes never take back what fewer said.
 
-use crate::abi::edge::Class;
+mod answer;
+mod ber;
+mod binary;
+mod text;
+mod tls;
 
-/// How many first bytes are looked at.
-pub const HEAD_LEN: usize = 16;
+use super::protocol::Protocol;
+use super::secret::Secret;
+use super::talk::Side;
+use super::window::Window;
 
-/// What the first payload of one direction is.
+pub use super::window::HEAD_LEN;
+
+/// What the start of a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Whose message it is; unknown where it says nothing of that.
+    pub protocol: Protocol,
+    /// What it does in its conversation.
+    pub tell: Tell,
+    /// The authentication it carries or asks for.
+    pub secret: Secret,
+}
+
+/// What a message does in its conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Head {
-    /// No payload yet.
+pub enum Tell {
+    /// Nothing that a rule recognises, so far.
+    #[default]
     None = 0,
-    /// Nothing that a rule recognises.
-    Unknown = 1,
     /// There was payload before, where no one looked: with the segment that completed the
     /// handshake, or with the SYN.
-    Missed = 9,
-    /// A request line of HTTP/1 (RFC 9112, section 3).
-    Http1Request = 2,
-    /// A status line of HTTP/1 (RFC 9112, section 4).
-    Http1Response = 3,
-    /// The client's connection preface of HTTP/2 (RFC 9113, section 3.4).
-    Http2Preface = 4,
-    /// A first SETTINGS frame of HTTP/2 on stream 0 (RFC 9113, section 6.5).
-    Http2Settings = 5,
-    /// A TLS record with a client hello (RFC 8446, sections 4.1.2 and 5.1).
-    TlsClientHello = 6,
-    /// A TLS record with a server hello (RFC 8446, section 4.1.3).
-    TlsServerHello = 7,
-    /// An SSH identification string (RFC 4253, section 4.2).
-    Ssh = 8,
+    Missed = 1,
+    /// It fits its protocol, and might be another: the other side has to agree.
+    Weak = 2,
+    /// It is its protocol's.
+    Sure = 3,
+    /// It is nothing new.
+    More = 4,
+    /// The greeting `220` of SMTP and of FTP.
+    Greeting = 5,
+    /// The client asks for encryption, or for a tunnel.
+    Ask = 6,
+    /// The server agrees.
+    GoAhead = 7,
+    /// The server refuses.
+    Refusal = 8,
+    /// The client goes on in the clear, past the point at which it could ask.
+    Commit = 9,
+    /// The client does the authentication that the server asked for.
+    Answer = 10,
+    /// It begins a handshake: a hello of TLS, an identification of SSH.
+    Hello = 11,
+    /// It is protected, if hellos of both sides went before it.
+    Sealed = 12,
+    /// A header of the PROXY protocol: what follows it is the message.
+    Proxy = 13,
 }
 
-/// Longest TLS record payload that a peer may send (RFC 8446, section 5.2).
-const TLS_RECORD_MAX: u16 = 16_384 + 256;
-
-/// A client's first QUIC datagram is at least so long (RFC 9000, section 14.1).
-const QUIC_MIN_LEN: u32 = 1200;
-
-/// A DNS header and the shortest question (RFC 1035, sections 4.1.1 and 4.1.2).
-const DNS_MIN_LEN: u32 = 17;
-
-const TLS_HANDSHAKE: u8 = 22;
-const TLS_CLIENT_HELLO: u8 = 1;
-const TLS_SERVER_HELLO: u8 = 2;
-
-/// Method tokens of HTTP/1 with their space, as the first eight bytes and a mask over them.
-const METHODS: [(u64, u64); 9] = [
-    method(b"GET "),
-    method(b"PUT "),
-    method(b"HEAD "),
-    method(b"POST "),
-    method(b"PATCH "),
-    method(b"TRACE "),
-    method(b"DELETE "),
-    method(b"OPTIONS "),
-    method(b"CONNECT "),
-];
-
-/// Judges the first `len` bytes of a direction; what is behind them in `bytes` is ignored.
-#[inline(always)]
-pub const fn head(bytes: &[u8; HEAD_LEN], len: usize) -> Head {
-    let [a, b, c, d, e, f, g, h, i, ..] = *bytes;
-    if len >= 6 && a == TLS_HANDSHAKE && b == 3 && c <= 4 {
-        return tls(u16::from_be_bytes([d, e]), f);
-    }
-    let start = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    if len >= 4 && start >> 32 == 0x5353_482d {
-        return Head::Ssh;
-    }
-    if len >= 8 && start >> 8 == 0x0048_5454_502f_312e {
-        return Head::Http1Response;
-    }
-    if len >= 8 && start == u64::from_be_bytes(*b"PRI * HT") {
-        return Head::Http2Preface;
-    }
-    if len >= 9 && is_settings(start, i) {
-        return Head::Http2Settings;
-    }
-    if is_request(start, len) { Head::Http1Request } else { Head::Unknown }
+/// What was said before a message: see [`super::talk::Talk::before`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// Who sends the message.
+    pub side: Side,
+    /// Code of the protocol that this side spoke so far.
+    pub own: u8,
+    /// The same of the other side.
+    pub heard: u8,
+    /// [`Tell`] of the other side's latest message.
+    pub heard_last: u8,
+    /// Whether it is the first message of this side.
+    pub is_first: bool,
+    /// Whether it is the first of both.
+    pub is_opening: bool,
 }
 
-/// The class of a connection from the first payload of both directions.
+/// Judges the first bytes of a message, of which `len` have been seen: more than the window holds,
+/// or fewer, of which the rest is ignored.
 #[inline(always)]
-pub const fn class(client: u8, server: u8) -> Class {
-    const NONE: u8 = Head::None as u8;
-    const MISSED: u8 = Head::Missed as u8;
-    const SSH: u8 = Head::Ssh as u8;
-    const CLIENT_HELLO: u8 = Head::TlsClientHello as u8;
-    const SERVER_HELLO: u8 = Head::TlsServerHello as u8;
-    const RESPONSE: u8 = Head::Http1Response as u8;
-    const SETTINGS: u8 = Head::Http2Settings as u8;
-    if client == NONE && server == NONE {
-        Class::Pending
-    } else if client == SSH || server == SSH {
-        Class::Ssh
-    } else if client == CLIENT_HELLO {
-        match server {
-            SERVER_HELLO => Class::Tls,
-            // A hello that is answered in the clear was never TLS.
-            RESPONSE => Class::Http1,
-            _ => Class::TlsOffered,
-        }
-    } else if client == MISSED && server == SERVER_HELLO {
-        // It answers nothing but a client's hello.
-        Class::Tls
-    } else if client == Head::Http2Preface as u8 || client == MISSED && server == SETTINGS {
-        Class::Http2
-    } else if client == Head::Http1Request as u8 || server == RESPONSE {
-        Class::Http1
+pub const fn head(bytes: &[u8; HEAD_LEN], len: u32, before: Before) -> Head {
+    let window = Window::new(bytes, len);
+    let found = answer::head(window, before);
+    match window.byte(0) {
+        _ if len == 0 || found.is_recognised() => found,
+        0x20..0x7f => text::head(window, before),
+        _ => binary::head(window, before),
+    }
+}
+
+/// How many bytes a binary header of the PROXY protocol is long: the message follows it (version 2,
+/// section 2.2).
+#[inline(always)]
+pub const fn proxy_len(bytes: &[u8; HEAD_LEN], len: u32) -> Option<u32> {
+    let window = Window::new(bytes, len);
+    if binary::is_proxy(window) && window.has(16) {
+        Some(16 + window.half(14) as u32)
     } else {
-        Class::Unknown
+        None
     }
 }
 
-/// The class of a conversation over UDP from the start of its first datagram, of `len` bytes.
-#[inline(always)]
-pub const fn datagram(bytes: &[u8; HEAD_LEN], len: u32) -> Class {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = *bytes;
-    let start = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    let rest = u32::from_be_bytes([i, j, k, l]);
-    if len >= QUIC_MIN_LEN && is_quic_initial(start) {
-        Class::Quic
-    } else if len >= DNS_MIN_LEN && is_dns(start, rest) {
-        Class::Dns
-    } else {
-        Class::Unknown
+// === impl Head ===
+
+impl Head {
+    /// No rule recognises it.
+    pub const UNKNOWN: Self = Self::of(Protocol::Unknown, Tell::None);
+
+    /// Its start was not seen.
+    pub const MISSED: Self = Self::of(Protocol::Unknown, Tell::Missed);
+
+    /// A message of this protocol, without authentication.
+    #[inline(always)]
+    pub const fn of(protocol: Protocol, tell: Tell) -> Self {
+        Self { protocol, tell, secret: Secret::None }
+    }
+
+    /// Whether more bytes of the message would not change it.
+    #[inline(always)]
+    pub const fn is_recognised(self) -> bool {
+        !matches!(self.tell, Tell::None)
+    }
+
+    #[inline(always)]
+    const fn sure(protocol: Protocol) -> Self {
+        Self::of(protocol, Tell::Sure)
+    }
+
+    #[inline(always)]
+    const fn weak(protocol: Protocol) -> Self {
+        Self::of(protocol, Tell::Weak)
+    }
+
+    /// The same where `is` holds, else nothing.
+    #[inline(always)]
+    const fn only_if(self, is: bool) -> Self {
+        if is { self } else { Self::UNKNOWN }
+    }
+
+    #[inline(always)]
+    const fn with(self, secret: Secret) -> Self {
+        Self { secret, ..self }
     }
 }
 
-/// Whether nothing that is still to come can change the class of these two heads.
-#[inline(always)]
-pub const fn is_settled(client: u8, server: u8) -> bool {
-    let both = client != Head::None as u8 && server != Head::None as u8;
-    // A hello and bytes that say nothing wait for the other direction.
-    both || matches!(class(client, server), Class::Ssh | Class::Http1 | Class::Http2)
-}
+// === impl Before ===
 
-const fn tls(length: u16, message: u8) -> Head {
-    match message {
-        _ if length < 4 || length > TLS_RECORD_MAX => Head::Unknown,
-        TLS_CLIENT_HELLO => Head::TlsClientHello,
-        TLS_SERVER_HELLO => Head::TlsServerHello,
-        _ => Head::Unknown,
+impl Before {
+    /// Before a side's first message, where the other said nothing.
+    pub const fn nothing(side: Side) -> Self {
+        Self { side, own: 0, heard: 0, heard_last: 0, is_first: true, is_opening: true }
+    }
+
+    /// Whether one side or the other spoke this protocol.
+    #[inline(always)]
+    const fn speaks(self, protocol: Protocol) -> bool {
+        self.own == protocol as u8 || self.heard == protocol as u8
+    }
+
+    /// Whether the other side's latest message was this.
+    #[inline(always)]
+    const fn heard(self, tell: Tell) -> bool {
+        self.heard_last == tell as u8
+    }
+
+    #[inline(always)]
+    const fn is_client(self) -> bool {
+        matches!(self.side, Side::Client)
     }
 }
 
-/// A frame header: 24-bit length in multiples of 6, type 4, no flags, stream 0.
-const fn is_settings(start: u64, ninth: u8) -> bool {
-    let length = start >> 40;
-    length <= 0xff
-        && length.is_multiple_of(6)
-        && start & 0xff_ffff_ffff == 0x04_0000_0000
-        && ninth == 0
-}
-
-/// A long header with the fixed bit, of type Initial in its version (RFC 9000, section 17.2.2; RFC
-/// 9369, section 3.2), and a connection id no longer than it may be.
-#[inline(always)]
-const fn is_quic_initial(start: u64) -> bool {
-    let (first, version, id_len) = ((start >> 56) as u8, (start >> 24) as u32, (start >> 16) as u8);
-    let is_initial = match version {
-        1 => first & 0xf0 == 0xc0,
-        0x6b33_43cf => first & 0xf0 == 0xd0,
-        _ => false,
-    };
-    is_initial && id_len <= 20
-}
-
-/// A standard query with one question, or the response to one, with no reserved bit set.
-#[inline(always)]
-const fn is_dns(start: u64, rest: u32) -> bool {
-    let (flags, questions, answers) = ((start >> 32) as u16, (start >> 16) as u16, start as u16);
-    let (authorities, additional) = ((rest >> 16) as u16, rest as u16);
-    let is_standard = flags & 0x7840 == 0 && questions == 1;
-    let is_query = flags & 0x8000 == 0;
-    let is_bare = answers == 0 && authorities == 0 && additional <= 2;
-    is_standard && (!is_query || is_bare && flags & 0xf == 0)
-}
-
-#[inline(always)]
-const fn is_request(start: u64, len: usize) -> bool {
-    let known = if len >= 8 { u64::MAX } else { !(u64::MAX >> (len * 8)) };
-    let mut at = 0;
-    while at < METHODS.len() {
-        let (word, mask) = METHODS[at];
-        if known & mask == mask && start & mask == word {
-            return true;
-        }
-        at += 1;
-    }
-    false
-}
-
-const fn method(token: &[u8]) -> (u64, u64) {
-    let (mut word, mut mask, mut at) = (0, 0, 0);
-    while at < token.len() {
-        word |= (token[at] as u64) << (56 - at * 8);
-        mask |= 0xff << (56 - at * 8);
-        at += 1;
-    }
-    (word, mask)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(bytes: &[u8], expect: Head) {
-        let mut window = [0xee; HEAD_LEN];
-        let len = bytes.len().min(HEAD_LEN);
-        window[..len].copy_from_slice(&bytes[..len]);
-        assert_eq!(head(&window, len), expect, "{bytes:02x?}");
-    }
-
-    #[test]
-    fn http1() {
-        for request in
-            ["GET / HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "POST /x HTTP/1.0\r\n", "PUT /"]
-        {
-            check(request.as_bytes(), Head::Http1Request);
-        }
-        check(b"HTTP/1.1 200 OK\r\n", Head::Http1Response);
-        check(b"HTTP/1.0 400 Bad", Head::Http1Response);
-        check(b"GETX / HTTP/1.1", Head::Unknown);
-        check(b"GET", Head::Unknown);
-        check(b"HTTP/2 200 OK", Head::Unknown);
-    }
-
-    #[test]
-    fn http2() {
-        check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Head::Http2Preface);
-        check(&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3], Head::Http2Settings);
-        check(&[0, 0, 18, 4, 0, 0, 0, 0, 1, 0, 3], Head::Unknown);
-        check(&[0, 0, 17, 4, 0, 0, 0, 0, 0, 0, 3], Head::Unknown);
-    }
-
-    #[test]
-    fn tls_hellos() {
-        check(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc], Head::TlsClientHello);
-        check(&[22, 3, 3, 0, 122, 2, 0, 0, 118], Head::TlsServerHello);
-        check(&[22, 3, 3, 0, 122, 11, 0, 0, 118], Head::Unknown);
-        check(&[22, 3, 1, 0xff, 0xff, 1], Head::Unknown);
-        check(&[22, 3, 1, 2, 0], Head::Unknown);
-        check(&[23, 3, 3, 0, 64, 1], Head::Unknown);
-    }
-
-    #[test]
-    fn ssh() {
-        check(b"SSH-2.0-OpenSSH_9.2p1\r\n", Head::Ssh);
-        check(b"SSH", Head::Unknown);
-    }
-
-    #[test]
-    fn bytes_behind_the_length_are_no_evidence() {
-        let window = *b"SSH-2.0-OpenSSH_";
-        assert_eq!(head(&window, 3), Head::Unknown);
-    }
-
-    #[test]
-    fn datagrams() {
-        let check = |bytes: &[u8], len: u32, expect: Class| {
-            let mut window = [0; HEAD_LEN];
-            window[..bytes.len()].copy_from_slice(bytes);
-            assert_eq!(datagram(&window, len), expect, "{bytes:02x?}");
-        };
-        let query = [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
-        check(&query, 40, Class::Dns);
-        check(&query, 16, Class::Unknown);
-        check(&[0x12, 0x34, 0x81, 0x80, 0, 1, 0, 3, 0, 0, 0, 1], 90, Class::Dns);
-        check(&[0x12, 0x34, 1, 0, 0, 1, 0, 3, 0, 0, 0, 0], 40, Class::Unknown);
-        check(&[0x12, 0x34, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0], 40, Class::Unknown);
-        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1200, Class::Quic);
-        check(&[0xc3, 0, 0, 0, 1, 8, 1, 2], 1199, Class::Unknown);
-        check(&[0xd3, 0x6b, 0x33, 0x43, 0xcf, 20], 1252, Class::Quic);
-        check(&[0xc3, 0, 0, 0, 1, 21], 1200, Class::Unknown);
-        check(&[0x43, 0, 0, 0, 1, 8], 1200, Class::Unknown);
-    }
-
-    #[test]
-    fn class_of_both_directions() {
-        let of = |client: Head, server: Head| class(client as u8, server as u8);
-        assert_eq!(of(Head::None, Head::None), Class::Pending);
-        assert_eq!(of(Head::Unknown, Head::None), Class::Unknown);
-        assert_eq!(of(Head::Http1Request, Head::None), Class::Http1);
-        assert_eq!(of(Head::None, Head::Ssh), Class::Ssh);
-        assert_eq!(of(Head::Http2Preface, Head::Http2Settings), Class::Http2);
-        assert_eq!(of(Head::TlsClientHello, Head::TlsServerHello), Class::Tls);
-        assert_eq!(of(Head::TlsClientHello, Head::None), Class::TlsOffered);
-        assert_eq!(of(Head::TlsClientHello, Head::Http1Response), Class::Http1);
-        assert_eq!(of(Head::TlsClientHello, Head::Unknown), Class::TlsOffered);
-        assert_eq!(of(Head::Unknown, Head::TlsServerHello), Class::Unknown);
-        assert_eq!(of(Head::Missed, Head::TlsServerHello), Class::Tls);
-        assert_eq!(of(Head::Missed, Head::Http2Settings), Class::Http2);
-        assert_eq!(of(Head::Missed, Head::Http1Response), Class::Http1);
-        assert_eq!(of(Head::Missed, Head::Unknown), Class::Unknown);
-        assert_eq!(of(Head::TlsClientHello, Head::Missed), Class::TlsOffered);
-    }
-
-    #[test]
-    fn a_hello_alone_is_not_settled() {
-        let settled = |client: Head, server: Head| is_settled(client as u8, server as u8);
-        assert!(!settled(Head::TlsClientHello, Head::None));
-        assert!(!settled(Head::Unknown, Head::None));
-        assert!(settled(Head::TlsClientHello, Head::TlsServerHello));
-        assert!(settled(Head::Http1Request, Head::None));
-        assert!(settled(Head::Unknown, Head::Unknown));
-    }
-}

@@ -1,9 +1,12 @@
 //! Reading what is on the wire: headers and first bytes, the same code in kernel and agent.
 
+pub mod datagram;
 pub mod head;
 pub mod ip;
 pub mod protocol;
 pub mod secret;
+pub mod security;
 pub mod stage;
 pub mod talk;
 pub mod tcp;
+mod window;

@@ -213,6 +213,32 @@ protocols! {
     DbLspDisc = 88 "db-lsp-disc",
     /// QUIC before it was a standard, as Google spoke it.
     Gquic = 89 "gquic",
+    /// NNTP (RFC 3977).
+    Nntp = 90 "nntp",
+    /// DRDA, IBM Db2's.
+    Drda = 91 "drda",
+    /// Gearman's job protocol.
+    Gearman = 92 "gearman",
+    /// GIOP, CORBA's.
+    Giop = 93 "giop",
+    /// HL7 over MLLP.
+    Hl7 = 94 "hl7",
+    /// OPC UA over TCP (OPC 10000-6).
+    OpcUa = 95 "opc-ua",
+    /// SMPP, of short message centres.
+    Smpp = 96 "smpp",
+    /// Tars, Tencent's remote calls.
+    Tars = 97 "tars",
+    /// whois (RFC 3912).
+    Whois = 98 "whois",
+    /// GTP, which mobile networks tunnel with (3GPP TS 29.060, 29.274 and 29.281).
+    Gtp = 99 "gtp",
+    /// PFCP, which steers those tunnels (3GPP TS 29.244).
+    Pfcp = 100 "pfcp",
+    /// NetFlow and IPFIX (RFC 3954, RFC 7011).
+    Netflow = 101 "netflow",
+    /// sFlow 5.
+    Sflow = 102 "sflow",
 }
 
 #[cfg(test)]

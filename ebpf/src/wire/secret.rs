@@ -93,6 +93,10 @@ secrets! {
     NatsPassword = 24 "NATS password" true,
     /// STOMP's passcode.
     StompPassword = 25 "STOMP passcode" true,
+    /// SASL's OAUTHBEARER or XOAUTH2 (RFC 7628).
+    SaslBearer = 26 "SASL bearer token" true,
+    /// NNTP's `AUTHINFO PASS` (RFC 4643, section 2.3).
+    NntpPassword = 27 "NNTP AUTHINFO PASS" true,
 }
 
 #[cfg(test)]

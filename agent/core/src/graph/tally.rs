@@ -4,11 +4,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use plainsight_ebpf::abi::edge::Class;
-
+use super::credentials::Credentials;
 use super::rtt::Samples;
 use crate::flow::{Half, Reporter};
-use crate::protocol::{self, Transport};
+use crate::protocol::{Class, Transport};
 
 /// What was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,20 +34,19 @@ pub(super) struct Tally {
 }
 
 /// What was counted of one class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Classified {
     pub(super) all: Tally,
     /// Connections that have shown no class and are taken to be of this one; part of `all`.
     pub(super) pending: u64,
-    /// Code of the [`Class`].
-    pub(super) class: u8,
+    pub(super) class: Class,
+    /// How some of them authenticated in the clear.
+    pub(super) credentials: Option<Credentials>,
 }
 
-/// What was counted, by code of the [`Class`].
+/// What was counted, by class.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Classes(BTreeMap<u8, Tally>);
-
-const PENDING: u8 = Class::Pending as u8;
+pub(super) struct Classes(BTreeMap<Class, Tally>);
 
 /// How many counts of a [`Tally`] say what went over an edge.
 const COUNTS: usize = 9;
@@ -178,6 +176,12 @@ impl Tally {
 // === impl Classified ===
 
 impl Classified {
+    fn new(class: Class, tally: &Tally) -> Self {
+        let pending = if class.is_pending() { tally.connections } else { 0 };
+        let credentials = Credentials::new(class.secret, tally.connections);
+        Self { all: *tally, pending, class, credentials }
+    }
+
     /// Adds up what reads alike; the class that tells more is named.
     pub(super) fn add(&mut self, other: &Self) {
         self.absorb(other);
@@ -188,6 +192,7 @@ impl Classified {
     fn absorb(&mut self, other: &Self) {
         self.all.add(&other.all);
         self.pending = self.pending.saturating_add(other.pending);
+        self.credentials = Credentials::worst(self.credentials.take(), other.credentials.clone());
     }
 }
 
@@ -195,7 +200,7 @@ impl Classified {
 
 impl Classes {
     pub(super) fn add(&mut self, half: &Half) {
-        self.insert(protocol::class(half.key.class) as u8, Tally::new(half));
+        self.insert(Class::of(&half.key), Tally::new(half));
     }
 
     /// Whether there is more than bytes that connections, and answers that datagrams, left behind.
@@ -210,20 +215,20 @@ impl Classes {
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        for (code, tally) in other.0 {
-            self.insert(code, tally);
+        for (class, tally) in other.0 {
+            self.insert(class, tally);
         }
     }
 
-    fn insert(&mut self, code: u8, tally: Tally) {
-        self.0.entry(code).and_modify(|sum| sum.add(&tally)).or_insert(tally);
+    fn insert(&mut self, class: Class, tally: Tally) {
+        self.0.entry(class).and_modify(|sum| sum.add(&tally)).or_insert(tally);
     }
 
     /// Takes out what `wanted` counted, class by class, as far as it is there.
     pub(super) fn take(&mut self, wanted: &Self) -> Self {
-        let share = |(code, tally): (&u8, &Tally)| {
-            let taken = self.0.get_mut(code)?.take(tally);
-            (!taken.is_empty()).then_some((*code, taken))
+        let share = |(class, tally): (&Class, &Tally)| {
+            let taken = self.0.get_mut(class)?.take(tally);
+            (!taken.is_empty()).then_some((*class, taken))
         };
         Self(wanted.0.iter().filter_map(share).collect())
     }
@@ -234,12 +239,12 @@ impl Classes {
         let sum = taken.sum();
         missing.each(&sum, |count, less| *count = count.saturating_sub(less));
         missing.rtt.remove(&sum.rtt);
-        for (code, tally) in &mut self.0 {
+        for (class, tally) in &mut self.0 {
             let part = tally.take(&missing);
             if !part.is_empty() {
                 missing.each(&part, |count, less| *count = count.saturating_sub(less));
                 missing.rtt.remove(&part.rtt);
-                taken.insert(*code, part);
+                taken.insert(*class, part);
             }
         }
     }
@@ -259,15 +264,12 @@ impl Classes {
     /// A conversation over UDP has its class from its first datagram and keeps it: there what is
     /// counted stays where it is.
     pub(super) fn settle(&self, transport: Transport) -> Vec<Classified> {
-        let new = |(code, tally): (&u8, &Tally)| {
-            let pending = if *code == PENDING { tally.connections } else { 0 };
-            Classified { all: *tally, pending, class: *code }
-        };
+        let new = |(class, tally): (&Class, &Tally)| Classified::new(*class, tally);
         let (mut settled, loose): (Vec<_>, Vec<_>) = self
             .0
             .iter()
             .map(new)
-            .partition(|part| part.class != PENDING && part.all.connections > 0);
+            .partition(|part| !part.class.is_pending() && part.all.connections > 0);
         if transport == Transport::Udp {
             settled.extend(loose.into_iter().filter(|part| !part.all.is_empty()));
             return settled;
@@ -286,10 +288,9 @@ impl Classes {
 }
 
 /// The class that connections have most likely gone to: the same protocol, else the most common.
-fn heir(settled: &mut [Classified], from: u8) -> Option<&mut Classified> {
-    let protocol = |code| protocol::reading(protocol::class(code)).protocol;
+fn heir(settled: &mut [Classified], from: Class) -> Option<&mut Classified> {
     let likely = |part: &&mut Classified| {
-        let is_same = protocol(part.class) == protocol(from);
+        let is_same = part.class.protocol == from.protocol;
         (is_same, part.all.connections, Reverse(part.class))
     };
     settled.iter_mut().max_by_key(likely)

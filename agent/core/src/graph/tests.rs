@@ -3,8 +3,11 @@
 use super::*;
 use crate::flow::{self, Endpoint};
 use crate::identity::{self, Kind, MatchedBy, Process};
+use crate::protocol::Class;
 use alloc::vec;
 use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, RTT_BUCKETS, Role};
+use plainsight_ebpf::wire::protocol::Protocol;
+use plainsight_ebpf::wire::stage::Stage;
 use proptest::prelude::*;
 
 const CLOCK: Clock = Clock { unix_minus_boot_ns: 1_700_000_000_000_000_000 };
@@ -15,6 +18,15 @@ const NGINX: Endpoint = Endpoint { cgroup: 20, netns: 1, name: 200 };
 /// Another process of the same unit.
 const NGINX_WORKER: Endpoint = Endpoint { cgroup: 20, netns: 1, name: 201 };
 const HAPROXY: Endpoint = Endpoint { cgroup: 30, netns: 1, name: 300 };
+
+const PENDING: Class = Class::PENDING;
+const UNKNOWN: Class = Class::UNKNOWN;
+const HTTP: Class = Class::new(Protocol::Http, Stage::Plaintext);
+const HTTP2: Class = Class::new(Protocol::Http2, Stage::Plaintext);
+const TLS: Class = Class::new(Protocol::Tls, Stage::Encrypted);
+const TLS_OFFERED: Class = Class::new(Protocol::Tls, Stage::Offered);
+const DNS: Class = Class::new(Protocol::Dns, Stage::Plaintext);
+const QUIC: Class = Class::new(Protocol::Quic, Stage::Offered);
 
 const HERE: &str = "192.0.2.1";
 const THERE: &str = "198.51.100.9";
@@ -61,7 +73,8 @@ fn client(own: Endpoint, asked: &str, port: u16, class: Class, counters: EdgeCou
         port,
         role: Role::Client as u8,
         transport: 6,
-        class: class as u8,
+        protocol: class.protocol as u8,
+        stage: class.stage as u8,
         ..EdgeKey::default()
     };
     Half { key, counters }
@@ -125,9 +138,10 @@ fn flagged(half: Half, flags: u8) -> Half {
 
 /// The same, as the kernel half folds it.
 fn folded(half: Half) -> Half {
-    let EdgeKey { cgroup, role, transport, class, flags, .. } = half.key;
+    let EdgeKey { cgroup, role, transport, protocol, stage, flags, .. } = half.key;
     let flags = flags | FOLDED;
-    Half { key: EdgeKey { cgroup, role, transport, class, flags, ..EdgeKey::default() }, ..half }
+    let key = EdgeKey { cgroup, role, transport, protocol, stage, flags, ..EdgeKey::default() };
+    Half { key, ..half }
 }
 
 /// A client half whose packets went elsewhere than to what was asked for.
@@ -165,14 +179,14 @@ fn line(edge: &Edge) -> String {
 
 #[test]
 fn both_halves_are_one_edge_counted_once() {
-    let curl = client(CURL, HERE, 80, Class::Http1, counters(23, 1_817, 19_619));
+    let curl = client(CURL, HERE, 80, HTTP, counters(23, 1_817, 19_619));
     let nginx = mirror(&curl, NGINX, 80);
     check(&[curl, nginx], &["curl > nginx.service:80 http 23/0 1817/19619 host client+server"]);
 }
 
 #[test]
 fn the_client_is_believed_where_the_halves_differ() {
-    let curl = client(CURL, HERE, 80, Class::Http1, counters(23, 1_817, 19_619));
+    let curl = client(CURL, HERE, 80, HTTP, counters(23, 1_817, 19_619));
     let mut nginx = mirror(&curl, NGINX, 80);
     nginx.counters.opened = 22;
     nginx.counters.received_bytes = 1_700;
@@ -181,9 +195,9 @@ fn the_client_is_believed_where_the_halves_differ() {
 
 #[test]
 fn a_half_alone_knows_the_other_end_by_address() {
-    let out = client(CURL, THERE, 443, Class::Tls, counters(5, 10, 20));
+    let out = client(CURL, THERE, 443, TLS, counters(5, 10, 20));
     check(&[out], &["curl > 198.51.100.9:443 tls 5/0 10/20 outside client"]);
-    let into = server(NGINX, THERE, 80, Class::Http1, counters(7, 30, 40));
+    let into = server(NGINX, THERE, 80, HTTP, counters(7, 30, 40));
     check(&[into], &["198.51.100.9 > nginx.service:80 http 7/0 40/30 outside server"]);
     let edge = &map(&[into])[0];
     assert_eq!(edge.server_address, ip(HERE), "where the client reached it");
@@ -191,14 +205,14 @@ fn a_half_alone_knows_the_other_end_by_address() {
 
 #[test]
 fn a_paired_server_half_knows_its_client_even_if_the_clients_half_is_lost() {
-    let curl = client(CURL, HERE, 80, Class::Http1, counters(3, 10, 20));
+    let curl = client(CURL, HERE, 80, HTTP, counters(3, 10, 20));
     let nginx = mirror(&curl, NGINX, 80);
     check(&[nginx], &["curl > nginx.service:80 http 3/0 10/20 host server"]);
 }
 
 #[test]
 fn the_port_is_the_servers_own() {
-    let curl = client(CURL, "203.0.113.80", 80, Class::Http1, counters(3, 10, 20));
+    let curl = client(CURL, "203.0.113.80", 80, HTTP, counters(3, 10, 20));
     let nginx = mirror(&curl, NGINX, 8080);
     check(&[curl, nginx], &["curl > nginx.service:8080 http 3/0 10/20 host client+server"]);
     assert_eq!(map(&[curl, nginx])[0].server_address, ip("203.0.113.80"), "what was asked for");
@@ -206,8 +220,8 @@ fn the_port_is_the_servers_own() {
 
 #[test]
 fn processes_of_one_unit_are_one_server() {
-    let curl = client(CURL, HERE, 80, Class::Http1, counters(10, 100, 200));
-    let half = client(CURL, HERE, 80, Class::Http1, counters(5, 50, 100));
+    let curl = client(CURL, HERE, 80, HTTP, counters(10, 100, 200));
+    let half = client(CURL, HERE, 80, HTTP, counters(5, 50, 100));
     check(
         &[curl, mirror(&half, NGINX, 80), mirror(&half, NGINX_WORKER, 80)],
         &["curl > nginx.service:80 http 10/0 100/200 host client+server"],
@@ -216,9 +230,9 @@ fn processes_of_one_unit_are_one_server() {
 
 #[test]
 fn several_servers_behind_one_address_share_the_clients_numbers() {
-    let curl = client(CURL, HERE, 80, Class::Http1, counters(10, 100, 200));
-    let nginx = client(CURL, HERE, 80, Class::Http1, counters(6, 60, 120));
-    let haproxy = client(CURL, HERE, 80, Class::Http1, counters(3, 30, 60));
+    let curl = client(CURL, HERE, 80, HTTP, counters(10, 100, 200));
+    let nginx = client(CURL, HERE, 80, HTTP, counters(6, 60, 120));
+    let haproxy = client(CURL, HERE, 80, HTTP, counters(3, 30, 60));
     check(
         &[curl, mirror(&nginx, NGINX, 80), mirror(&haproxy, HAPROXY, 80)],
         &[
@@ -231,11 +245,11 @@ fn several_servers_behind_one_address_share_the_clients_numbers() {
 
 #[test]
 fn an_address_that_is_not_the_servers_own_may_lead_elsewhere_too() {
-    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 100, 200));
-    let here = client(CURL, "10.96.0.80", 80, Class::Http1, counters(6, 60, 120));
+    let asked = client(CURL, "10.96.0.80", 80, HTTP, counters(10, 100, 200));
+    let here = client(CURL, "10.96.0.80", 80, HTTP, counters(6, 60, 120));
     let mut failed = counters(0, 0, 0);
     failed.refused = 3;
-    let refused = client(CURL, "10.96.0.80", 80, Class::Pending, failed);
+    let refused = client(CURL, "10.96.0.80", 80, PENDING, failed);
     check(
         &[asked, refused, mirror(&here, NGINX, 8080)],
         &[
@@ -247,8 +261,8 @@ fn an_address_that_is_not_the_servers_own_may_lead_elsewhere_too() {
 
 #[test]
 fn a_server_that_saw_another_class_keeps_its_connections() {
-    let asked = client(CURL, "10.96.0.80", 443, Class::Tls, counters(10, 100, 200));
-    let seen = client(CURL, "10.96.0.80", 443, Class::Unknown, counters(10, 100, 200));
+    let asked = client(CURL, "10.96.0.80", 443, TLS, counters(10, 100, 200));
+    let seen = client(CURL, "10.96.0.80", 443, UNKNOWN, counters(10, 100, 200));
     check(
         &[asked, mirror(&seen, NGINX, 8443)],
         &["curl > nginx.service:8443 tls 10/0 100/200 host client+server"],
@@ -257,9 +271,9 @@ fn a_server_that_saw_another_class_keeps_its_connections() {
 
 #[test]
 fn another_class_is_not_taken_from_the_server_that_saw_it() {
-    let tls = client(CURL, "10.96.0.80", 443, Class::Tls, counters(6, 60, 120));
-    let clear = client(CURL, "10.96.0.80", 443, Class::Http1, counters(3, 30, 60));
-    let drifted = client(CURL, "10.96.0.80", 443, Class::Unknown, counters(6, 60, 120));
+    let tls = client(CURL, "10.96.0.80", 443, TLS, counters(6, 60, 120));
+    let clear = client(CURL, "10.96.0.80", 443, HTTP, counters(3, 30, 60));
+    let drifted = client(CURL, "10.96.0.80", 443, UNKNOWN, counters(6, 60, 120));
     check(
         &[tls, clear, mirror(&clear, HAPROXY, 8443), mirror(&drifted, NGINX, 8443)],
         &[
@@ -271,8 +285,8 @@ fn another_class_is_not_taken_from_the_server_that_saw_it() {
 
 #[test]
 fn bytes_alone_do_not_lead_elsewhere() {
-    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 100, 200));
-    let lagging = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 90, 120));
+    let asked = client(CURL, "10.96.0.80", 80, HTTP, counters(10, 100, 200));
+    let lagging = client(CURL, "10.96.0.80", 80, HTTP, counters(10, 90, 120));
     check(
         &[asked, mirror(&lagging, NGINX, 8080)],
         &["curl > nginx.service:8080 http 10/0 100/200 host client+server"],
@@ -281,7 +295,7 @@ fn bytes_alone_do_not_lead_elsewhere() {
 
 #[test]
 fn the_unspecified_address_is_the_servers_own() {
-    let asked = client(CURL, "0.0.0.0", 80, Class::Http1, counters(10, 100, 200));
+    let asked = client(CURL, "0.0.0.0", 80, HTTP, counters(10, 100, 200));
     let mut lagging = mirror(&asked, NGINX, 80);
     lagging.counters.opened = 9;
     lagging.counters.local = flow::address(ip("127.0.0.1"));
@@ -290,8 +304,7 @@ fn the_unspecified_address_is_the_servers_own() {
 
 #[test]
 fn different_clients_are_different_edges() {
-    let [curl, wget] =
-        [CURL, WGET].map(|own| client(own, HERE, 80, Class::Http1, counters(2, 20, 40)));
+    let [curl, wget] = [CURL, WGET].map(|own| client(own, HERE, 80, HTTP, counters(2, 20, 40)));
     check(
         &[curl, wget, mirror(&curl, NGINX, 80), mirror(&wget, NGINX, 80)],
         &[
@@ -303,8 +316,8 @@ fn different_clients_are_different_edges() {
 
 #[test]
 fn addresses_of_one_server_add_up() {
-    let v4 = client(CURL, "127.0.0.1", 80, Class::Http1, counters(2, 20, 40));
-    let v6 = client(CURL, "2001:db8::1", 80, Class::Http1, counters(3, 30, 60));
+    let v4 = client(CURL, "127.0.0.1", 80, HTTP, counters(2, 20, 40));
+    let v6 = client(CURL, "2001:db8::1", 80, HTTP, counters(3, 30, 60));
     let halves = [v4, v6, mirror(&v4, NGINX, 80), mirror(&v6, NGINX, 80)];
     check(&halves, &["curl > nginx.service:80 http 5/0 50/100 host client+server"]);
     assert_eq!(map(&halves)[0].server_address, ip("2001:db8::1"), "the one that goes farther");
@@ -314,9 +327,9 @@ fn addresses_of_one_server_add_up() {
 fn failures_belong_to_the_protocol_that_is_spoken_there() {
     let mut failed = counters(0, 0, 0);
     (failed.refused, failed.timed_out, failed.aborted) = (23, 5, 2);
-    let pending = client(CURL, HERE, 80, Class::Pending, failed);
+    let pending = client(CURL, HERE, 80, PENDING, failed);
     check(&[pending], &["curl > 192.0.2.1:80 unknown 0/30 0/0 host client"]);
-    let http = client(CURL, HERE, 80, Class::Http1, counters(4, 10, 20));
+    let http = client(CURL, HERE, 80, HTTP, counters(4, 10, 20));
     let halves = [pending, http, mirror(&http, NGINX, 80)];
     check(&halves, &["curl > nginx.service:80 http 4/30 10/20 host client+server"]);
     let by_kind = FailuresByKind { refused: 23, timeout: 5, aborted: 2, denied: 0 };
@@ -329,17 +342,14 @@ fn a_connection_that_moved_is_counted_where_it_went() {
     (moved.moved, moved.closed) = (23, 0);
     let mut http = counters(23, 10, 20);
     http.closed = 20;
-    let halves = [
-        client(CURL, THERE, 80, Class::Pending, moved),
-        client(CURL, THERE, 80, Class::Http1, http),
-    ];
+    let halves = [client(CURL, THERE, 80, PENDING, moved), client(CURL, THERE, 80, HTTP, http)];
     check(&halves, &["curl > 198.51.100.9:80 http 23/0 10/20 outside client"]);
     assert_eq!(map(&halves)[0].open, 3);
 }
 
 #[test]
 fn two_protocols_on_one_port_are_two_edges() {
-    let halves = [Class::Http1, Class::Tls, Class::TlsOffered, Class::Http2]
+    let halves = [HTTP, TLS, TLS_OFFERED, HTTP2]
         .map(|class| client(CURL, THERE, 443, class, counters(2, 10, 20)));
     let edges = map(&halves);
     let seen: Vec<_> = edges
@@ -350,7 +360,7 @@ fn two_protocols_on_one_port_are_two_edges() {
         ("http", Some("1"), "none", "plaintext"),
         ("http", Some("2"), "none", "plaintext"),
         ("tls", None, "tls", "handshake_only"),
-        ("tls", None, "tls", "unknown"),
+        ("tls", None, "tls", "encrypted"),
     ];
     assert_eq!(seen, expect);
 }
@@ -363,18 +373,18 @@ fn evidence_says_on_how_many_connections_it_rests() {
         assert_eq!((edge.evidence, edge.confidence), (expect, confidence));
     };
     let half = |class, opened| client(CURL, THERE, 80, class, counters(opened, 0, 0));
-    let (pending, http) = (half(Class::Pending, 3), half(Class::Http1, 20));
-    let unknown = half(Class::Unknown, 4);
-    check(&[http], "HTTP/1 request or status line", 20, 20, Confidence::High);
-    check(&[pending, http], "HTTP/1 request or status line", 20, 23, Confidence::Medium);
+    let (pending, http) = (half(PENDING, 3), half(HTTP, 20));
+    let unknown = half(UNKNOWN, 4);
+    check(&[http], "http messages in the clear", 20, 20, Confidence::High);
+    check(&[pending, http], "http messages in the clear", 20, 23, Confidence::Medium);
     check(&[pending], "no payload yet", 3, 3, Confidence::Low);
     check(&[pending, unknown], "first bytes fit no rule", 4, 7, Confidence::Low);
 }
 
 #[test]
 fn what_reads_alike_is_one_edge_wherever_it_comes_from() {
-    let one = client(CURL, HERE, 80, Class::Pending, counters(1, 0, 0));
-    let other = client(CURL, "192.0.2.2", 80, Class::Unknown, counters(2, 10, 20));
+    let one = client(CURL, HERE, 80, PENDING, counters(1, 0, 0));
+    let other = client(CURL, "192.0.2.2", 80, UNKNOWN, counters(2, 10, 20));
     check(
         &[one, other, mirror(&one, NGINX, 80), mirror(&other, NGINX, 80)],
         &["curl > nginx.service:80 unknown 3/0 10/20 host client+server"],
@@ -408,7 +418,7 @@ fn scopes() {
 
 #[test]
 fn loopback_stays_loopback_when_it_is_paired() {
-    let curl = client(CURL, "127.0.0.1", 80, Class::Http1, counters(1, 1, 1));
+    let curl = client(CURL, "127.0.0.1", 80, HTTP, counters(1, 1, 1));
     let halves = [curl, mirror(&curl, NGINX, 80)];
     assert_eq!(map(&halves)[0].scope, Scope::Loopback);
     assert_eq!(map(&halves[1..])[0].scope, Scope::Loopback);
@@ -420,10 +430,7 @@ fn times_are_the_first_and_the_last() {
     early.first_ns = 500_000_000;
     let mut late = counters(1, 0, 0);
     late.last_ns = 9_000_000_000;
-    let halves = [
-        client(CURL, THERE, 80, Class::Pending, early),
-        client(CURL, THERE, 80, Class::Http1, late),
-    ];
+    let halves = [client(CURL, THERE, 80, PENDING, early), client(CURL, THERE, 80, HTTP, late)];
     let edge = map(&halves).remove(0);
     assert_eq!(
         (edge.first_seen, edge.last_seen),
@@ -434,7 +441,7 @@ fn times_are_the_first_and_the_last() {
 #[test]
 fn an_end_that_nobody_resolved_is_named_by_its_process() {
     let stranger = Endpoint { cgroup: 99, netns: 1, name: 900 };
-    let mut half = client(stranger, HERE, 80, Class::Http1, counters(1, 10, 20));
+    let mut half = client(stranger, HERE, 80, HTTP, counters(1, 10, 20));
     half.counters.comm = *b"rsync\0\0\0\0\0\0\0\0\0\0\0";
     let nginx = mirror(&half, NGINX, 80);
     check(&[half, nginx], &["rsync > nginx.service:80 http 1/0 10/20 host client+server"]);
@@ -447,7 +454,7 @@ fn one_workload_is_one_node_however_well_it_was_recognised() {
     let again = Endpoint { cgroup: 11, ..CURL };
     let gone = Process { name: "curl".into(), exe: None, alive: false };
     directory.insert(again, identity::local(None, None, &gone, "host-a"));
-    let halves = [CURL, again].map(|own| client(own, THERE, 80, Class::Http1, counters(2, 20, 40)));
+    let halves = [CURL, again].map(|own| client(own, THERE, 80, HTTP, counters(2, 20, 40)));
     let edges = edges(&halves, &directory, &CLOCK);
     assert_eq!(edges.len(), 1, "{edges:?}");
     let client = &edges[0].client;
@@ -459,21 +466,21 @@ fn one_workload_is_one_node_however_well_it_was_recognised() {
 fn an_id_depends_on_who_talks_to_whom_and_how_alone() {
     let (curl, nginx) = (identity::remote(ip(HERE)), identity::remote(ip(THERE)));
     let id_of = |client: &Workload, server: &Workload, port, class| {
-        id(client, server, port, Transport::Tcp, &protocol::reading(class), false)
+        id(client, server, port, Transport::Tcp, &Class::reading(class), false)
     };
-    let first = id_of(&curl, &nginx, 80, Class::Http1);
+    let first = id_of(&curl, &nginx, 80, HTTP);
     assert_eq!(first, "e-08745942742b", "ids outlive releases: baselines hold them");
-    let reading = protocol::reading(Class::Http1);
+    let reading = HTTP.reading();
     assert_ne!(first, id(&curl, &nginx, 80, Transport::Tcp, &reading, true), "joined late");
     let owned =
         Workload { owner: Some("shop".into()), confidence: Confidence::High, ..curl.clone() };
-    assert_eq!(first, id_of(&owned, &nginx, 80, Class::Http1));
+    assert_eq!(first, id_of(&owned, &nginx, 80, HTTP));
     let elsewhere = Workload { host: Some("host-b".into()), ..curl.clone() };
     for other in [
-        id_of(&nginx, &curl, 80, Class::Http1),
-        id_of(&curl, &nginx, 81, Class::Http1),
-        id_of(&curl, &nginx, 80, Class::Http2),
-        id_of(&elsewhere, &nginx, 80, Class::Http1),
+        id_of(&nginx, &curl, 80, HTTP),
+        id_of(&curl, &nginx, 81, HTTP),
+        id_of(&curl, &nginx, 80, HTTP2),
+        id_of(&elsewhere, &nginx, 80, HTTP),
     ] {
         assert_ne!(first, other);
     }
@@ -481,7 +488,7 @@ fn an_id_depends_on_who_talks_to_whom_and_how_alone() {
 
 #[test]
 fn an_edge_is_written_as_the_interface_says() {
-    let curl = client(CURL, HERE, 80, Class::Http1, counters(23, 1_817, 19_619));
+    let curl = client(CURL, HERE, 80, HTTP, counters(23, 1_817, 19_619));
     let edge = map(&[curl, mirror(&curl, NGINX, 80)]).remove(0);
     let json: serde_json::Value = serde_json::to_value(&edge).unwrap();
     let check = |pointer: &str, expect: serde_json::Value| {
@@ -522,8 +529,8 @@ fn an_edge_is_written_as_the_interface_says() {
 
 #[test]
 fn what_is_older_stays_apart() {
-    let new = client(CURL, HERE, 80, Class::Http1, counters(3, 10, 20));
-    let old = flagged(client(CURL, HERE, 80, Class::Unknown, counters(2, 100, 200)), LATE);
+    let new = client(CURL, HERE, 80, HTTP, counters(3, 10, 20));
+    let old = flagged(client(CURL, HERE, 80, UNKNOWN, counters(2, 100, 200)), LATE);
     let halves = [new, old, mirror(&new, NGINX, 80), mirror(&old, NGINX, 80)];
     check(
         &halves,
@@ -541,7 +548,7 @@ fn what_is_older_stays_apart() {
 
 #[test]
 fn what_reads_alike_stays_apart_if_it_is_older() {
-    let new = client(CURL, THERE, 80, Class::Unknown, counters(3, 10, 20));
+    let new = client(CURL, THERE, 80, UNKNOWN, counters(3, 10, 20));
     let old = flagged(new, LATE);
     let edges = map(&[old, new]);
     let late: Vec<bool> = edges.iter().map(|edge| edge.joined_late).collect();
@@ -552,7 +559,7 @@ fn what_reads_alike_stays_apart_if_it_is_older() {
 
 #[test]
 fn a_guess_is_said_to_be_one() {
-    let listed = flagged(client(CURL, THERE, 80, Class::Unknown, counters(3, 10, 20)), LATE);
+    let listed = flagged(client(CURL, THERE, 80, UNKNOWN, counters(3, 10, 20)), LATE);
     let guessed = flagged(listed, LATE | GUESSED);
     let edge = map(&[listed, guessed]).remove(0);
     assert_eq!((edge.connections, edge.confidence), (6, Confidence::Low));
@@ -564,8 +571,8 @@ fn a_guess_is_said_to_be_one() {
 
 #[test]
 fn a_folded_edge_stands_for_many() {
-    let out = folded(client(NGINX, THERE, 443, Class::Tls, counters(5, 10, 20)));
-    let into = folded(server(NGINX, THERE, 80, Class::Http1, counters(7, 30, 40)));
+    let out = folded(client(NGINX, THERE, 443, TLS, counters(5, 10, 20)));
+    let into = folded(server(NGINX, THERE, 80, HTTP, counters(7, 30, 40)));
     let halves = [out, into].map(|half| Half { key: EdgeKey { cgroup: 99, ..half.key }, ..half });
     check(
         &halves,
@@ -577,14 +584,15 @@ fn a_folded_edge_stands_for_many() {
     let edge = map(&halves).remove(0);
     assert_eq!((edge.server.kind, edge.server.host), (Kind::Group, None));
     assert!(edge.server_address.is_unspecified() && !edge.complete && !edge.joined_late);
-    let what = "client and server hello; folded: its cgroup has more edges than its quota";
+    let what = "tls handshake of both ends, then protected records; \
+                folded: its cgroup has more edges than its quota";
     assert_eq!(edge.evidence.what, what);
 }
 
 #[test]
 fn a_folded_end_is_its_unit_and_no_process() {
     let check = |path: &str, expect: &str| {
-        let mut half = folded(client(CURL, THERE, 443, Class::Tls, counters(5, 10, 20)));
+        let mut half = folded(client(CURL, THERE, 443, TLS, counters(5, 10, 20)));
         half.counters.comm = *b"curl\0\0\0\0\0\0\0\0\0\0\0\0";
         let curl = Process { name: "curl".into(), exe: None, alive: true };
         let mut directory = Directory::new(1);
@@ -603,7 +611,7 @@ fn reached(edge: &Edge) -> Vec<String> {
 
 #[test]
 fn an_edge_says_where_packets_went() {
-    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(10, 100, 200));
+    let asked = client(CURL, "10.96.0.80", 80, HTTP, counters(10, 100, 200));
     let halves = ["10.0.0.7", "10.0.0.5", "10.0.0.7"].map(|address| reaching(asked, address, 8080));
     let edge = map(&halves[..2]).remove(0);
     assert_eq!((edge.connections, edge.server.name.as_str()), (20, "10.96.0.80"));
@@ -613,7 +621,7 @@ fn an_edge_says_where_packets_went() {
 
 #[test]
 fn a_server_is_reached_at_its_own_address() {
-    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(6, 60, 120));
+    let asked = client(CURL, "10.96.0.80", 80, HTTP, counters(6, 60, 120));
     let here = reaching(asked, HERE, 8080);
     let mut nginx = mirror(&asked, NGINX, 8080);
     nginx.counters.local = flow::address(ip(HERE));
@@ -631,13 +639,13 @@ fn a_server_is_reached_at_its_own_address() {
         [["10.0.0.5:8080"], ["192.0.2.1:8080"]]
     );
     assert_eq!(reached(&map(&[nginx])[0]), ["192.0.2.1:8080"]);
-    let same = client(CURL, HERE, 80, Class::Http1, counters(6, 60, 120));
+    let same = client(CURL, HERE, 80, HTTP, counters(6, 60, 120));
     assert_eq!(map(&[same, mirror(&same, NGINX, 80)])[0].reached, []);
 }
 
 #[test]
 fn only_so_many_places_are_named() {
-    let asked = client(CURL, "10.96.0.80", 80, Class::Http1, counters(1, 1, 1));
+    let asked = client(CURL, "10.96.0.80", 80, HTTP, counters(1, 1, 1));
     let halves: Vec<Half> =
         (1..=23).map(|n| reaching(asked, &format!("10.0.0.{n}"), 8080)).collect();
     let edge = map(&halves).remove(0);
@@ -647,7 +655,7 @@ fn only_so_many_places_are_named() {
 
 #[test]
 fn udp_is_counted_in_datagrams() {
-    let asks = udp(client(CURL, HERE, 53, Class::Dns, counters(0, 310, 1_240)), 10, 9);
+    let asks = udp(client(CURL, HERE, 53, DNS, counters(0, 310, 1_240)), 10, 9);
     let halves = [asks, mirror(&asks, NGINX, 53)];
     check(&halves, &["curl > nginx.service:53 dns 0/0 310/1240 host client+server"]);
     let edge = map(&halves).remove(0);
@@ -663,7 +671,7 @@ fn udp_is_counted_in_datagrams() {
 
 #[test]
 fn classes_of_udp_stay_what_they_are() {
-    let [dns, other, quic] = [Class::Dns, Class::Unknown, Class::Quic]
+    let [dns, other, quic] = [DNS, UNKNOWN, QUIC]
         .map(|class| udp(client(CURL, THERE, 53, class, counters(0, 10, 20)), 1, 1));
     check(
         &[dns, other, quic],
@@ -678,8 +686,8 @@ fn classes_of_udp_stay_what_they_are() {
 
 #[test]
 fn datagrams_that_no_server_here_saw_went_elsewhere() {
-    let asks = udp(client(CURL, "10.96.0.10", 53, Class::Dns, counters(0, 310, 1_240)), 10, 10);
-    let here = udp(client(CURL, "10.96.0.10", 53, Class::Dns, counters(0, 186, 744)), 6, 6);
+    let asks = udp(client(CURL, "10.96.0.10", 53, DNS, counters(0, 310, 1_240)), 10, 10);
+    let here = udp(client(CURL, "10.96.0.10", 53, DNS, counters(0, 186, 744)), 6, 6);
     check(
         &[asks, mirror(&here, NGINX, 5353)],
         &[
@@ -688,8 +696,7 @@ fn datagrams_that_no_server_here_saw_went_elsewhere() {
         ],
     );
     // Answers are no sign of another server: they are counted at the two ends one after the other.
-    let late_answer =
-        udp(client(CURL, "10.96.0.10", 53, Class::Dns, counters(0, 310, 1_000)), 10, 8);
+    let late_answer = udp(client(CURL, "10.96.0.10", 53, DNS, counters(0, 310, 1_000)), 10, 8);
     check(
         &[asks, mirror(&late_answer, NGINX, 5353)],
         &["curl > nginx.service:5353 dns 0/0 310/1240 host client+server"],
@@ -698,7 +705,7 @@ fn datagrams_that_no_server_here_saw_went_elsewhere() {
 
 #[test]
 fn an_older_udp_server_is_joined_with_newer_clients() {
-    let asks = udp(client(CURL, HERE, 53, Class::Dns, counters(0, 310, 1_240)), 10, 9);
+    let asks = udp(client(CURL, HERE, 53, DNS, counters(0, 310, 1_240)), 10, 9);
     let older = flagged(mirror(&asks, NGINX, 53), LATE);
     let edge = map(&[asks, older]).remove(0);
     assert_eq!(line(&edge), "curl > nginx.service:53 dns 0/0 310/1240 host client+server");
@@ -719,22 +726,22 @@ fn timed(half: Half, class: usize, samples: u32) -> Half {
 #[test]
 fn round_trips_are_the_clients() {
     let half = |class| client(CURL, HERE, 80, class, counters(5, 10, 20));
-    let one = timed(half(Class::Http1), 2, 10);
+    let one = timed(half(HTTP), 2, 10);
     let server = timed(mirror(&one, NGINX, 80), 9, 100);
     let times = |halves: &[Half]| map(halves)[0].rtt_seconds.map(|rtt| (rtt.p50, rtt.p99));
     assert_eq!(times(&[one, server]), Some((0.000_096, 0.000_127_360)));
     assert_eq!(times(&[server]), Some((0.012_288, 0.016_302_080)));
-    assert_eq!(times(&[half(Class::Http1)]), None);
-    let other = timed(half(Class::Pending), 4, 30);
+    assert_eq!(times(&[half(HTTP)]), None);
+    let other = timed(half(PENDING), 4, 30);
     assert_eq!(times(&[one, other]), Some((0.000_341_333, 0.000_508_587)), "all add up");
 }
 
 #[test]
 fn a_half_that_is_being_made_has_no_beginning_yet() {
-    let mut new = client(CURL, THERE, 80, Class::Http1, counters(0, 0, 0));
+    let mut new = client(CURL, THERE, 80, HTTP, counters(0, 0, 0));
     (new.counters.opened, new.counters.first_ns, new.counters.last_ns) = (1, 0, 3_000_000_000);
     assert_eq!(map(&[new])[0].first_seen, CLOCK.time(3_000_000_000));
-    let known = client(CURL, THERE, 80, Class::Pending, counters(1, 0, 0));
+    let known = client(CURL, THERE, 80, PENDING, counters(1, 0, 0));
     let edge = map(&[new, known]).remove(0);
     assert_eq!(
         (edge.first_seen, edge.last_seen),
@@ -751,11 +758,11 @@ fn halves() -> impl Strategy<Value = Vec<Half>> {
     let ends = (end.clone(), proptest::option::of(end), any::<bool>());
     let reached = proptest::option::weighted(0.3, prop_oneof![Just(HERE), Just(THERE)]);
     let places = (address, (port.clone(), port), reached);
-    let half = (ends, places, (0_u8..10, any::<bool>(), flags()), counts).prop_map(
+    let half = (ends, places, ((0_u8..5, 0_u8..12), any::<bool>(), flags()), counts).prop_map(
         |((own, peer, is_client), (address, (port, asked_port), reached), sort, counts)| {
-            let (class, is_udp, flags) = sort;
-            let mut half = client(own, address, port, Class::Pending, any_counters(counts));
-            half.key.class = class;
+            let ((protocol, stage), is_udp, flags) = sort;
+            let mut half = client(own, address, port, PENDING, any_counters(counts));
+            (half.key.protocol, half.key.stage) = (protocol, stage);
             let half = match (is_client, peer) {
                 (true, _) => reached.map_or(half, |reached| reaching(half, reached, port)),
                 (false, Some(peer)) => paired(own, peer, (address, asked_port), half),

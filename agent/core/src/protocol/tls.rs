@@ -1,10 +1,30 @@
 //! What a TLS, DTLS or QUIC handshake says of both ends.
 
+pub(in crate::protocol) mod bytes;
+mod certificate;
+pub mod dtls;
+mod flight;
+mod handshake;
+mod hello;
+mod mesh;
+mod mutual;
+mod names;
+pub(in crate::protocol) mod pieces;
+mod record;
+mod sslv2;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use self::record::{Kind, Record, Records, records};
+
+use self::flight::Flight;
+use self::handshake::{Client, Server};
+use self::hello::ClientHello;
+use super::conversation::Side;
 
 /// What a handshake said. Names and texts come from the network and are not escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +34,8 @@ pub struct Tls {
     pub version: Option<String>,
     /// The negotiated cipher suite by its IANA name, or `0x` and its code.
     pub cipher: Option<String>,
-    /// The group of the key exchange by its IANA name.
+    /// The group of the key exchange by its IANA name, or `DH` and the bits of a prime that has no
+    /// name.
     pub group: Option<String>,
     /// Whether that group is a hybrid that withstands quantum computers.
     pub post_quantum: bool,
@@ -38,6 +59,8 @@ pub struct Tls {
     pub certificate: Option<Certificate>,
     /// The client's, likewise.
     pub client_identity: Option<Certificate>,
+    /// The version of QUIC, where that carries the handshake: `1`, `2`, `draft-29`, `Q050`.
+    pub quic_version: Option<String>,
     /// Whether the server answered the hello.
     pub answered: bool,
     /// Whether protected payload followed.
@@ -110,4 +133,28 @@ pub struct Certificate {
     pub key: String,
     /// Whether subject and issuer are one.
     pub self_signed: bool,
+}
+
+/// Reads a TLS handshake from what each end sent, from its first TLS record on. Either may be empty
+/// or cut anywhere; of each direction no more than 64 KiB are read. Nothing where neither said
+/// anything of a handshake.
+pub fn read(client: &[u8], server: &[u8]) -> Option<Tls> {
+    let old = sslv2::client_hello(client);
+    let rest = old.map_or(client, |(_, length)| client.get(length..).unwrap_or_default());
+    let flights = (&Flight::read(rest), &Flight::read(server));
+    let mut said = Client::read(flights.0);
+    if let (Some((version, _)), None) = (old, &said.hello) {
+        said.hello = Some(ClientHello { version: Some(version), ..ClientHello::default() });
+    }
+    match sslv2::server_hello(server) {
+        Some(tls) if old.is_some() || client.is_empty() => Some(tls),
+        _ => handshake::join(said, Server::read(flights.1), flights),
+    }
+}
+
+/// Reads a handshake whose messages come without records, as in QUIC (RFC 9001, section 4).
+pub(super) fn read_messages(client: Vec<u8>, server: Vec<u8>) -> Option<Tls> {
+    let flight = |clear| Flight { clear, ..Flight::default() };
+    let flights = (&flight(client), &flight(server));
+    handshake::join(Client::read(flights.0), Server::read(flights.1), flights)
 }

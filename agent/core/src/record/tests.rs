@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::identity;
-use plainsight_ebpf::abi::edge::{Class, EdgeKey, Role};
+use plainsight_ebpf::abi::edge::{EdgeKey, Role};
 use plainsight_ebpf::abi::event::{Connection, EventHeader, EventKind};
+use plainsight_ebpf::wire::protocol::Protocol;
+use plainsight_ebpf::wire::stage::Stage;
 use proptest::prelude::*;
 
 const CLOCK: Clock = Clock { unix_minus_boot_ns: 1_700_000_000_000_000_000 };
@@ -39,7 +41,8 @@ fn event(role: Role) -> Connection {
             port: 8080,
             role: role as u8,
             transport: 6,
-            class: Class::Http1 as u8,
+            protocol: Protocol::Http as u8,
+            stage: Stage::Plaintext as u8,
             ..EdgeKey::default()
         },
         opened_ns: 3_000_000_000,
@@ -140,7 +143,7 @@ fn a_conversation_over_udp_has_datagrams() {
             Role::Client => (3, 2),
             Role::Server => (2, 3),
         };
-        let key = EdgeKey { transport: 17, class: Class::Dns as u8, ..event.key };
+        let key = EdgeKey { transport: 17, protocol: Protocol::Dns as u8, ..event.key };
         let close = event::Close::Closed as u8;
         of(&Connection { key, close, sent_datagrams, received_datagrams, ..event })
     };
@@ -179,7 +182,7 @@ fn a_record_says_where_packets_went() {
 #[test]
 fn a_record_says_what_speaks_against_its_evidence() {
     let event = event(Role::Client);
-    let key = EdgeKey { flags: 1, class: Class::Unknown as u8, ..event.key };
+    let key = EdgeKey { flags: 1, protocol: 0, stage: Stage::Unknown as u8, ..event.key };
     let evidence = of(&Connection { key, ..event }).plainsight.evidence;
     assert_eq!(evidence.what, "joined late: its start was not seen");
 }
@@ -246,9 +249,10 @@ proptest! {
     }
 
     #[test]
-    fn any_event_makes_a_record(role: u8, class: u8, close: u8, transport: u8, times in any::<[u64; 2]>()) {
+    fn any_event_makes_a_record(role: u8, class: [u8; 3], close: u8, transport: u8, times in any::<[u64; 2]>()) {
         let mut event = event(Role::Client);
-        (event.key.role, event.key.class, event.key.transport) = (role, class, transport);
+        (event.key.role, event.key.transport) = (role, transport);
+        [event.key.protocol, event.key.stage, event.key.secret] = class;
         (event.close, event.opened_ns, event.header.time_ns) = (close, times[0], times[1]);
         let record = of(&event);
         prop_assert!(record.plainsight.duration_seconds >= 0.0);

@@ -2,7 +2,18 @@
 
 use super::*;
 use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, Role};
+use plainsight_ebpf::wire::protocol::Protocol;
+use plainsight_ebpf::wire::secret::Secret;
+use plainsight_ebpf::wire::stage::Stage;
 use proptest::prelude::*;
+
+const HTTP: Class = Class::new(Protocol::Http, Stage::Plaintext);
+const TLS: Class = Class::new(Protocol::Tls, Stage::Handshake);
+const TLS_OFFERED: Class = Class::new(Protocol::Tls, Stage::Offered);
+const SSH: Class = Class::new(Protocol::Ssh, Stage::Handshake);
+const DNS: Class = Class::new(Protocol::Dns, Stage::Plaintext);
+const PENDING: Class = Class::PENDING;
+const UNKNOWN: Class = Class::UNKNOWN;
 
 fn half(role: Role, class: Class, counters: EdgeCounters) -> Half {
     let key = EdgeKey {
@@ -12,7 +23,9 @@ fn half(role: Role, class: Class, counters: EdgeCounters) -> Half {
         port: 80,
         role: role as u8,
         transport: 6,
-        class: class as u8,
+        protocol: class.protocol as u8,
+        stage: class.stage as u8,
+        secret: class.secret as u8,
         ..EdgeKey::default()
     };
     Half { key, counters }
@@ -21,11 +34,11 @@ fn half(role: Role, class: Class, counters: EdgeCounters) -> Half {
 fn tally(connections: u64, refused: u64, sent_bytes: u64) -> Tally {
     let counters =
         EdgeCounters { opened: connections, refused, sent_bytes, ..EdgeCounters::default() };
-    Tally::new(&half(Role::Client, Class::Pending, counters))
+    Tally::new(&half(Role::Client, PENDING, counters))
 }
 
 fn classes(counts: &[(Class, Tally)]) -> Classes {
-    Classes(counts.iter().map(|(class, tally)| (*class as u8, *tally)).collect())
+    Classes(counts.iter().map(|(class, tally)| (*class, *tally)).collect())
 }
 
 /// Settles `counts` and compares class, connections, of those pending, failures and bytes.
@@ -52,68 +65,75 @@ fn check_over(
         })
         .collect();
     let expect: Vec<_> =
-        expect.iter().map(|(class, a, b, c, d)| (*class as u8, *a, *b, *c, *d)).collect();
+        expect.iter().map(|(class, a, b, c, d)| (*class, *a, *b, *c, *d)).collect();
     assert_eq!(settled, expect);
 }
 
 #[test]
 fn the_servers_numbers_are_mirrored() {
     let counters = EdgeCounters { sent_bytes: 853, received_bytes: 79, ..EdgeCounters::default() };
-    let tally = Tally::new(&half(Role::Server, Class::Http1, counters));
+    let tally = Tally::new(&half(Role::Server, HTTP, counters));
     assert_eq!((tally.sent_bytes, tally.received_bytes), (79, 853));
 }
 
 #[test]
 fn what_is_pending_belongs_to_the_only_class() {
-    use Class::{Http1, Pending};
-    check(&[(Pending, tally(3, 2, 0)), (Http1, tally(20, 0, 100))], &[(Http1, 23, 3, 2, 100)]);
-    check(&[(Pending, tally(0, 0, 0)), (Http1, tally(20, 0, 100))], &[(Http1, 20, 0, 0, 100)]);
+    check(&[(PENDING, tally(3, 2, 0)), (HTTP, tally(20, 0, 100))], &[(HTTP, 23, 3, 2, 100)]);
+    check(&[(PENDING, tally(0, 0, 0)), (HTTP, tally(20, 0, 100))], &[(HTTP, 20, 0, 0, 100)]);
 }
 
 #[test]
 fn what_is_pending_stays_apart_where_there_is_no_class_or_more_than_one() {
-    use Class::{Http1, Pending, Tls};
-    check(&[(Pending, tally(3, 2, 0))], &[(Pending, 3, 3, 2, 0)]);
+    check(&[(PENDING, tally(3, 2, 0))], &[(PENDING, 3, 3, 2, 0)]);
     check(
-        &[(Pending, tally(3, 2, 0)), (Http1, tally(1, 0, 0)), (Tls, tally(1, 0, 0))],
-        &[(Http1, 1, 0, 0, 0), (Tls, 1, 0, 0, 0), (Pending, 3, 3, 2, 0)],
+        &[(PENDING, tally(3, 2, 0)), (HTTP, tally(1, 0, 0)), (TLS, tally(1, 0, 0))],
+        &[(HTTP, 1, 0, 0, 0), (TLS, 1, 0, 0, 0), (PENDING, 3, 3, 2, 0)],
     );
 }
 
 #[test]
 fn what_counts_nothing_is_left_out() {
-    use Class::{Http1, Pending, Tls};
     check(&[], &[]);
-    check(&[(Pending, tally(0, 0, 0))], &[]);
-    check(&[(Pending, tally(0, 0, 0)), (Tls, tally(0, 0, 0))], &[]);
+    check(&[(PENDING, tally(0, 0, 0))], &[]);
+    check(&[(PENDING, tally(0, 0, 0)), (TLS, tally(0, 0, 0))], &[]);
     check(
-        &[(Pending, tally(0, 0, 0)), (Http1, tally(1, 0, 0)), (Tls, tally(1, 0, 0))],
-        &[(Http1, 1, 0, 0, 0), (Tls, 1, 0, 0, 0)],
+        &[(PENDING, tally(0, 0, 0)), (HTTP, tally(1, 0, 0)), (TLS, tally(1, 0, 0))],
+        &[(HTTP, 1, 0, 0, 0), (TLS, 1, 0, 0, 0)],
     );
 }
 
 #[test]
 fn bytes_that_were_left_behind_follow_their_connections() {
-    use Class::{Http1, Ssh, Tls, TlsOffered, Unknown};
-    let hello = (TlsOffered, tally(0, 0, 517));
-    check(&[(Tls, tally(5, 0, 1000)), hello], &[(Tls, 5, 0, 0, 1517)]);
+    let hello = (TLS_OFFERED, tally(0, 0, 517));
+    check(&[(TLS, tally(5, 0, 1000)), hello], &[(TLS, 5, 0, 0, 1517)]);
     check(
-        &[(Http1, tally(50, 0, 9)), (Tls, tally(5, 0, 1000)), hello],
-        &[(Http1, 50, 0, 0, 9), (Tls, 5, 0, 0, 1517)],
+        &[(HTTP, tally(50, 0, 9)), (TLS, tally(5, 0, 1000)), hello],
+        &[(HTTP, 50, 0, 0, 9), (TLS, 5, 0, 0, 1517)],
     );
     check(
-        &[(Unknown, tally(0, 0, 21)), (Http1, tally(2, 0, 9)), (Ssh, tally(7, 0, 100))],
-        &[(Http1, 2, 0, 0, 9), (Ssh, 7, 0, 0, 121)],
+        &[(UNKNOWN, tally(0, 0, 21)), (HTTP, tally(2, 0, 9)), (SSH, tally(7, 0, 100))],
+        &[(HTTP, 2, 0, 0, 9), (SSH, 7, 0, 0, 121)],
     );
-    check(&[hello], &[(TlsOffered, 0, 0, 0, 517)]);
+    check(&[hello], &[(TLS_OFFERED, 0, 0, 0, 517)]);
+}
+
+#[test]
+fn who_authenticates_in_the_clear_is_counted_apart() {
+    let basic = Class { secret: Secret::HttpBasic, ..HTTP };
+    let settled =
+        classes(&[(HTTP, tally(0, 0, 9)), (basic, tally(3, 0, 100))]).settle(Transport::Tcp);
+    let expect = Credentials::new(Secret::HttpBasic, 3);
+    assert_eq!(settled.iter().map(|part| &part.credentials).collect::<Vec<_>>(), [&expect]);
+    let mut sum = Classified::new(HTTP, &tally(20, 0, 0));
+    sum.add(&Classified::new(basic, &tally(3, 0, 0)));
+    assert_eq!((sum.all.connections, sum.credentials), (23, expect));
 }
 
 #[test]
 fn over_udp_nothing_is_left_behind() {
-    use Class::{Dns, Pending, Unknown};
     let [dns, other] = [tally(0, 0, 31), tally(0, 0, 7)];
-    let expect = [(Unknown, 0, 0, 0, 7), (Dns, 0, 0, 0, 31)];
-    check_over(Transport::Udp, &[(Pending, tally(0, 0, 0)), (Unknown, other), (Dns, dns)], &expect);
+    let expect = [(UNKNOWN, 0, 0, 0, 7), (DNS, 0, 0, 0, 31)];
+    check_over(Transport::Udp, &[(PENDING, tally(0, 0, 0)), (UNKNOWN, other), (DNS, dns)], &expect);
 }
 
 #[test]
@@ -131,12 +151,12 @@ fn round_trips_go_with_what_is_taken() {
 
 #[test]
 fn a_share_is_no_more_than_there_is() {
-    let mut all = classes(&[(Class::Http1, tally(10, 0, 100))]);
-    let one = all.take(&classes(&[(Class::Http1, tally(7, 0, 80)), (Class::Tls, tally(1, 0, 1))]));
-    let other = all.take(&classes(&[(Class::Http1, tally(5, 0, 10))]));
-    assert_eq!(one, classes(&[(Class::Http1, tally(7, 0, 80))]));
-    assert_eq!(other, classes(&[(Class::Http1, Tally { open: 3, ..tally(3, 0, 10) })]));
-    assert_eq!(all, classes(&[(Class::Http1, tally(0, 0, 10))]));
+    let mut all = classes(&[(HTTP, tally(10, 0, 100))]);
+    let one = all.take(&classes(&[(HTTP, tally(7, 0, 80)), (TLS, tally(1, 0, 1))]));
+    let other = all.take(&classes(&[(HTTP, tally(5, 0, 10))]));
+    assert_eq!(one, classes(&[(HTTP, tally(7, 0, 80))]));
+    assert_eq!(other, classes(&[(HTTP, Tally { open: 3, ..tally(3, 0, 10) })]));
+    assert_eq!(all, classes(&[(HTTP, tally(0, 0, 10))]));
 }
 
 #[test]
@@ -164,7 +184,16 @@ fn sums_stay_where_they_are_when_they_are_full() {
 fn any_classes() -> impl Strategy<Value = Classes> {
     let counts = (0_u64..4, 0_u64..3, 0_u64..100, 0_u64..5)
         .prop_map(|(a, b, c, sent_datagrams)| Tally { sent_datagrams, ..tally(a, b, c) });
-    proptest::collection::btree_map(0_u8..9, counts, 0..9).prop_map(Classes)
+    let class = prop_oneof![
+        Just(PENDING),
+        Just(UNKNOWN),
+        Just(HTTP),
+        Just(Class { secret: Secret::HttpBasic, ..HTTP }),
+        Just(TLS),
+        Just(TLS_OFFERED),
+        Just(SSH),
+    ];
+    proptest::collection::btree_map(class, counts, 0..9).prop_map(Classes)
 }
 
 fn total<'a>(tallies: impl Iterator<Item = &'a Tally>) -> [u64; COUNTS] {
