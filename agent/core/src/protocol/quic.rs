@@ -76,7 +76,8 @@ impl Reader {
                 Kind::Retry => {}
                 Kind::Handshake | Kind::Short | Kind::ZeroRtt => self.protected = true,
             }
-            self.answered |= packet.kind == Kind::Handshake && is_server(datagram);
+            // The client too has keys for these only from the server's answer.
+            self.answered |= matches!(packet.kind, Kind::Handshake | Kind::Short);
         }
     }
 
@@ -164,3 +165,6 @@ fn varint(bytes: &mut Bytes<'_>) -> Option<usize> {
     let number = more.iter().fold(start, |number, byte| number << 8 | u64::from(*byte));
     usize::try_from(number).ok()
 }
+
+#[cfg(test)]
+mod tests;

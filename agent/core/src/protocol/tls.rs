@@ -158,3 +158,6 @@ pub(super) fn read_messages(client: Vec<u8>, server: Vec<u8>) -> Option<Tls> {
     let flights = (&flight(client), &flight(server));
     handshake::join(Client::read(flights.0), Server::read(flights.1), flights)
 }
+
+#[cfg(test)]
+pub(in crate::protocol) mod tests;

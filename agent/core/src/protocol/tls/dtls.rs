@@ -133,3 +133,6 @@ fn header(bytes: &mut Bytes<'_>) -> Option<Header> {
     let length = if kind == WITH_CID { bytes.0.len() } else { bytes.u16()?.into() };
     Some(Header { kind, epoch, length })
 }
+
+#[cfg(test)]
+mod tests;

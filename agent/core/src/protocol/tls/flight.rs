@@ -35,6 +35,8 @@ pub(super) struct Message<'a> {
     pub(super) kind: u8,
     /// Its body, as far as it is there.
     pub(super) body: &'a [u8],
+    /// Whether all of it is there.
+    pub(super) is_whole: bool,
 }
 
 /// Handshake messages (IANA's registry "TLS HandshakeType").
@@ -111,7 +113,8 @@ pub(super) fn messages(bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     let mut left = Bytes(bytes);
     core::iter::from_fn(move || {
         let (kind, length) = (left.u8()?, left.u24()?);
-        Some(Message { kind, body: left.take_up_to(length).0 })
+        let body = left.take_up_to(length).0;
+        Some(Message { kind, body, is_whole: body.len() == length })
     })
 }
 

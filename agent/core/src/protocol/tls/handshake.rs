@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 
 use super::bytes::Bytes;
-use super::flight::{Flight, kind};
+use super::flight::{Flight, Message, kind};
 use super::hello::{ClientHello, ServerHello};
 use super::{Basis, Certificate, ClientCertificate, Mutual, Tls, certificate, mutual, names};
 
@@ -27,6 +27,8 @@ pub(super) struct Client {
 /// What the server said.
 #[derive(Debug, Default)]
 pub(super) struct Server {
+    /// Whether it began to answer a hello with its own.
+    is_answering: bool,
     hello: Option<ServerHello>,
     certificate: Option<Certificate>,
     /// Whether it asked for a certificate.
@@ -47,7 +49,7 @@ impl Client {
     pub(super) fn read(flight: &Flight) -> Self {
         let mut client = Self::default();
         for message in flight.messages() {
-            client.hear(message.kind, message.body);
+            client.hear(message);
         }
         if flight.no_certificate {
             client.certificate.get_or_insert(false);
@@ -55,10 +57,11 @@ impl Client {
         client
     }
 
-    fn hear(&mut self, kind: u8, body: &[u8]) {
-        match kind {
+    fn hear(&mut self, message: Message<'_>) {
+        let body = message.body;
+        match message.kind {
             kind::CLIENT_HELLO => {
-                let hello = ClientHello::read(body);
+                let hello = ClientHello::read(body, message.is_whole);
                 self.early_data |= hello.as_ref().is_some_and(|hello| hello.early_data);
                 self.hello = hello.or_else(|| self.hello.take());
             }
@@ -84,15 +87,19 @@ impl Server {
     pub(super) fn read(flight: &Flight) -> Self {
         let mut server = Self::default();
         for message in flight.messages() {
-            server.hear(message.kind, message.body);
+            server.hear(message);
         }
         server
     }
 
-    fn hear(&mut self, kind: u8, body: &[u8]) {
-        match kind {
+    fn hear(&mut self, message: Message<'_>) {
+        let body = message.body;
+        match message.kind {
             kind::SERVER_HELLO => {
-                self.hello = ServerHello::read(body).or_else(|| self.hello.take());
+                self.is_answering = true;
+                // Its end may say that all before it means something else.
+                let hello = message.is_whole.then(|| ServerHello::read(body)).flatten();
+                self.hello = hello.or_else(|| self.hello.take());
             }
             kind::CERTIFICATE => {
                 self.is_full = true;
@@ -115,10 +122,10 @@ impl Server {
 
 /// Puts together what both ends said. Nothing where neither said anything of a handshake.
 pub(super) fn join(client: Client, server: Server, flights: (&Flight, &Flight)) -> Option<Tls> {
-    if client.hello.is_none() && server.hello.is_none() && server.certificate.is_none() {
+    if client.hello.is_none() && !server.is_answering && server.certificate.is_none() {
         return None;
     }
-    let answered = server.hello.is_some() || flights.1.is_empty() && client.went_on(flights.0);
+    let answered = server.is_answering || flights.1.is_empty() && client.went_on(flights.0);
     let mut tls = Tls {
         answered,
         protected: answered && is_protected(&server, flights),
@@ -207,7 +214,11 @@ fn inferred(client: &Client, server: &Server, tls: &Tls, flight: &Flight) -> Mut
     let Some((hello, chosen)) = client.hello.as_ref().zip(server.hello.as_ref()) else {
         return Mutual::Unknown;
     };
-    if tls.resumed != Some(false) || client.early_data || !names::is_tls13(chosen.version) {
+    if !hello.is_whole
+        || tls.resumed != Some(false)
+        || client.early_data
+        || !names::is_tls13(chosen.version)
+    {
         return Mutual::Unknown;
     }
     mutual::infer(&flight.sealed, chosen.suite, hello.settings)

@@ -1,6 +1,6 @@
 //! The two hellos, of TLS, DTLS and QUIC alike (RFC 8446, sections 4.1.2 and 4.1.3).
 //!
-//! A hello may have been cut: its extensions are read as far as they are there in full.
+//! A client's hello may have been cut: its extensions are read as far as they are there in full.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,7 +11,9 @@ use super::names;
 /// What a client hello says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientHello {
-    /// The highest version it offers.
+    /// Whether all of it is there.
+    pub(super) is_whole: bool,
+    /// The highest version it offers; nothing where what says so was cut off.
     pub(super) version: Option<u16>,
     /// The session to resume.
     pub(super) session: Vec<u8>,
@@ -70,7 +72,7 @@ const RETRY_RANDOM: [u8; RANDOM_LEN] = [
 
 impl ClientHello {
     /// Reads the body of a client hello. A hello that is cut before its extensions says nothing.
-    pub(super) fn read(body: &[u8]) -> Option<Self> {
+    pub(super) fn read(body: &[u8], is_whole: bool) -> Option<Self> {
         let mut body = Bytes(body);
         let legacy_version = body.u16()?;
         body.take(RANDOM_LEN)?;
@@ -80,7 +82,8 @@ impl ClientHello {
         }
         body.vector16()?;
         body.vector8()?;
-        let mut hello = Self { version: Some(legacy_version), session, ..Self::default() };
+        let version = is_whole.then_some(legacy_version);
+        let mut hello = Self { is_whole, version, session, ..Self::default() };
         for (kind, data) in extensions(body) {
             hello.take(kind, data);
         }
