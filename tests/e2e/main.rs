@@ -16,6 +16,7 @@ mod handover;
 mod lifecycle;
 mod live;
 mod local;
+mod mutual;
 mod namespaces;
 mod nat;
 mod neighbours;

@@ -173,4 +173,3 @@ impl Before {
         matches!(self.side, Side::Client)
     }
 }
-

@@ -19,6 +19,8 @@ pub(crate) struct Authority {
 pub(crate) struct Identity {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+    /// Those that lead to its authority, alone; an empty file where it vouches itself.
+    pub(crate) issuers: PathBuf,
 }
 
 /// A kind of key.
@@ -64,6 +66,7 @@ impl Authority {
         let identity = issue(&self.folder, name, key, names, &issuer);
         let own = fs::read_to_string(&identity.certificate).expect("it was made just now");
         fs::write(&identity.certificate, own + &chain).expect("a file can be written");
+        fs::write(&identity.issuers, chain).expect("a file can be written");
         identity
     }
 }
@@ -80,7 +83,8 @@ impl Identity {
             folder::give(&copy, owner);
             copy
         };
-        Self { certificate: copy(&self.certificate), key: copy(&self.key) }
+        let issuers = self.issuers.clone();
+        Self { certificate: copy(&self.certificate), key: copy(&self.key), issuers }
     }
 }
 
@@ -113,7 +117,8 @@ fn issue(folder: &Folder, name: &str, key: Key, names: usize, issuer: &str) -> I
     command.args(["-CAcreateserial", "-extfile"]).arg(extensions);
     Yard::prepare(command.current_dir(folder.path()));
     only_owner(&folder.at(&private));
-    Identity { certificate: folder.at(&certificate), key: folder.at(&private) }
+    let issuers = folder.at(&format!("{name}.issuers"));
+    Identity { certificate: folder.at(&certificate), key: folder.at(&private), issuers }
 }
 
 fn extensions(names: usize) -> String {

@@ -6,7 +6,6 @@ use super::{Expect, Folder, Hop, Running, Yard, nginx::curl};
 
 pub(super) fn start(yard: &Yard<'_>) -> Running {
     let [imap, pop3, imap_open, pop3_open] = yard.ports();
-    let servers = vec![server(yard, imap, pop3, true), server(yard, imap_open, pop3_open, false)];
     let authority = yard.authority.certificate().display().to_string();
     let user = ["--user", "user:word", "--login-options"];
     let with = |method: &'static str| [&user[..], &[method]].concat();
