@@ -15,10 +15,14 @@ use crate::{
 pub(crate) struct Arguments {
     /// Only promises whose test's name contains this.
     name: Option<String>,
+    /// Write the tables that were measured to docs/.
+    #[arg(long)]
+    tables: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let options = Options { name: arguments.name.as_deref(), full: true, bless: false };
+    let (name, tables) = (arguments.name.as_deref(), arguments.tables);
+    let options = Options { name, full: true, tables, bless: false };
     let summary = test::tiers(workspace, &[Tier::Kernel, Tier::E2e], &options)?;
     for line in table(&summary.proofs) {
         process::say(&line);

@@ -7,6 +7,7 @@
 mod case;
 mod relay;
 mod rustls;
+mod services;
 mod stack;
 mod table;
 mod traps;
@@ -72,7 +73,8 @@ impl Version {
 
 #[test]
 fn who_proved_themselves_is_told_rightly_or_not_at_all() {
-    let tally = Namespace::new().enter(measure);
+    let namespace = Namespace::new();
+    let tally = namespace.enter(|| measure(&namespace));
     for line in tally.table() {
         report("mutual TLS", "no wrong answer", line.trim_matches('|').replace('|', ","));
     }
@@ -82,7 +84,7 @@ fn who_proved_themselves_is_told_rightly_or_not_at_all() {
     assert!(tally.right() > tally.unknown(), "most of it is known");
 }
 
-fn measure() -> Tally {
+fn measure(namespace: &Namespace) -> Tally {
     let authority = Authority::new();
     let tools = Tools::new(full());
     let identities = case::identities(&authority, full());
@@ -100,6 +102,7 @@ fn measure() -> Tally {
             }
         }
     }
+    services::measure(namespace, &authority, &identities, &mut tally);
     traps::measure(&authority, &identities, &mut tally);
     tally
 }

@@ -1,8 +1,8 @@
 //! MariaDB and its client, which speak MySQL's protocol: in the clear and with TLS.
 
-use std::process::Command;
+use std::{net::IpAddr, process::Command};
 
-use super::{Expect, Folder, Hop, Running, Server, Yard, program};
+use super::{Expect, Folder, Hop, Running, Sealing, Server, Yard, program};
 
 const USER: &str = "mysql";
 
@@ -19,7 +19,7 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
     let tls = |mutual| Expect::upgraded("mysql", "TLS1.3", mutual);
     let hop = |name, port, flags: &[&str], expect| hop(yard, name, port, flags, expect);
     Running {
-        servers: vec![server(yard, sealed, true), server(yard, open, false)],
+        servers: vec![server(yard, sealed, Sealing::Asks), server(yard, open, Sealing::None)],
         hops: vec![
             hop("mariadb-tls", sealed, &verified, tls("requested_not_given")),
             hop("mariadb-mutual", sealed, &mutual, tls("mutual")),
@@ -31,7 +31,7 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
     }
 }
 
-pub(crate) fn server(yard: &Yard<'_>, port: u16, has_tls: bool) -> Server {
+pub(crate) fn server(yard: &Yard<'_>, port: u16, sealing: Sealing) -> Server {
     let folder = Folder::new("mariadb");
     let data = folder.folder("data", USER);
     let mut command = Command::new("mariadb-install-db");
@@ -48,7 +48,7 @@ pub(crate) fn server(yard: &Yard<'_>, port: u16, has_tls: bool) -> Server {
     command.arg(format!("--pid-file={}", data.join("pid").display()));
     command.arg(format!("--bind-address={}", yard.ip)).arg(format!("--port={port}"));
     command.arg("--innodb-buffer-pool-size=8M");
-    if has_tls {
+    if sealing == Sealing::Asks {
         let identity = yard.authority.server.copy_for(&folder, USER);
         command.arg(format!("--ssl-cert={}", identity.certificate.display()));
         command.arg(format!("--ssl-key={}", identity.key.display()));
@@ -60,13 +60,16 @@ pub(crate) fn server(yard: &Yard<'_>, port: u16, has_tls: bool) -> Server {
 }
 
 fn hop(yard: &Yard<'_>, name: &'static str, port: u16, flags: &[&str], expect: Expect) -> Hop {
-    let (host, port_text) = (yard.ip.to_string(), port.to_string());
+    let ip = yard.ip;
     let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-    let client = Box::new(move || {
-        let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--host", &host, "--port", &port_text]);
-        command.args(["--user=user", "--password=word", "--execute=select 1"]).args(&flags);
-        command
-    });
+    let client = Box::new(move || mariadb(ip, port, &flags));
     Hop { name, port, client, connections: 1, expect }
+}
+
+/// One question.
+pub(crate) fn mariadb(ip: IpAddr, port: u16, flags: &[String]) -> Command {
+    let mut command = Command::new("mariadb");
+    command.args(["--no-defaults", "--host", &ip.to_string(), "--port", &port.to_string()]);
+    command.args(["--user=user", "--password=word", "--execute=select 1"]).args(flags);
+    command
 }

@@ -9,14 +9,14 @@ mod dovecot;
 mod exim;
 mod expect;
 mod folder;
-mod mariadb;
+pub(crate) mod mariadb;
 mod memcached;
 mod mosquitto;
 mod nginx;
-mod postgresql;
+pub(crate) mod postgresql;
 mod proftpd;
 mod rabbitmq;
-mod redis;
+pub(crate) mod redis;
 mod samba;
 mod server;
 mod slapd;
@@ -25,7 +25,7 @@ mod sshd;
 pub(crate) use certificates::{Authority, Identity, Key};
 pub(crate) use expect::Expect;
 pub(crate) use folder::Folder;
-pub(crate) use server::{Hop, Running, Server, Yard, free, program};
+pub(crate) use server::{Hop, Running, Sealing, Server, Yard, free, program};
 
 use std::{
     process::Command,

@@ -1,10 +1,10 @@
 //! PostgreSQL and psql: in the clear, and with TLS that the client asks for first.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, net::IpAddr, path::PathBuf, process::Command};
 
 use nix::sys::signal::Signal;
 
-use super::{Expect, Folder, Hop, Running, Server, Yard, folder::give, program};
+use super::{Expect, Folder, Hop, Running, Sealing, Server, Yard, folder::give, program};
 
 const USER: &str = "postgres";
 const PASSWORD: &str = "password=word user=postgres dbname=postgres";
@@ -15,10 +15,10 @@ const METHODS: [&str; 3] = ["scram-sha-256", "password", "md5"];
 pub(super) fn start(yard: &Yard<'_>) -> Running {
     let [sealed, open, clear, md5] = yard.ports();
     let servers = vec![
-        server(yard, sealed, METHODS[0], true),
-        server(yard, open, METHODS[0], false),
-        server(yard, clear, METHODS[1], false),
-        server(yard, md5, METHODS[2], false),
+        server(yard, sealed, METHODS[0], Sealing::Asks),
+        server(yard, open, METHODS[0], Sealing::None),
+        server(yard, clear, METHODS[1], Sealing::None),
+        server(yard, md5, METHODS[2], Sealing::None),
     ];
     let authority = yard.authority.certificate();
     let verified = format!("sslmode=verify-full sslrootcert={}", authority.display());
@@ -45,7 +45,7 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
     }
 }
 
-fn server(yard: &Yard<'_>, port: u16, method: &str, has_tls: bool) -> Server {
+pub(crate) fn server(yard: &Yard<'_>, port: u16, method: &str, sealing: Sealing) -> Server {
     let folder = Folder::new("postgresql");
     let data = folder.folder("data", USER);
     initialise(&folder, &data, method);
@@ -54,15 +54,15 @@ fn server(yard: &Yard<'_>, port: u16, method: &str, has_tls: bool) -> Server {
          shared_buffers = 1MB\n",
         yard.ip
     );
-    if has_tls {
+    if sealing != Sealing::None {
         let identity = yard.authority.server.copy_for(&folder, USER);
-        let [certificate, key, authority] =
-            [identity.certificate, identity.key, yard.authority.certificate()]
-                .map(|path| path.display().to_string());
-        settings += &format!(
-            "ssl = on\nssl_cert_file = '{certificate}'\nssl_key_file = '{key}'\n\
-             ssl_ca_file = '{authority}'\n"
-        );
+        let [certificate, key] =
+            [identity.certificate, identity.key].map(|path| path.display().to_string());
+        settings += &format!("ssl = on\nssl_cert_file = '{certificate}'\nssl_key_file = '{key}'\n");
+    }
+    if sealing == Sealing::Asks {
+        let authority = yard.authority.certificate();
+        settings += &format!("ssl_ca_file = '{}'\n", authority.display());
     }
     fs::write(data.join("postgresql.conf"), settings).expect("a file can be written");
     let rules = format!("host all all 0.0.0.0/0 {method}\n");
@@ -93,12 +93,16 @@ fn binaries() -> PathBuf {
 }
 
 fn hop(yard: &Yard<'_>, name: &'static str, port: u16, how: &str, expect: Expect) -> Hop {
-    let to = format!("host={} port={port} gssencmode=disable {PASSWORD} {how}", yard.ip);
-    let client = Box::new(move || {
-        // Debian's psql is a script that looks for clusters of the host.
-        let mut command = Command::new(binaries().join("psql"));
-        command.args(["--no-psqlrc", "--quiet", "--command", "select 1", &to]);
-        command
-    });
+    let (ip, how) = (yard.ip, how.to_owned());
+    let client = Box::new(move || psql(ip, port, &how));
     Hop { name, port, client, connections: 1, expect }
+}
+
+/// One question.
+pub(crate) fn psql(ip: IpAddr, port: u16, how: &str) -> Command {
+    // Debian's psql is a script that looks for clusters of the host.
+    let mut command = Command::new(binaries().join("psql"));
+    command.args(["--no-psqlrc", "--quiet", "--command", "select 1"]);
+    command.arg(format!("host={ip} port={port} gssencmode=disable {PASSWORD} {how}"));
+    command
 }

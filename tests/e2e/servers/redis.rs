@@ -1,8 +1,8 @@
 //! Redis and its client: with and without TLS, with and without a password.
 
-use std::process::Command;
+use std::{net::IpAddr, process::Command};
 
-use super::{Expect, Folder, Hop, Running, Server, Yard, program};
+use super::{Expect, Folder, Hop, Running, Sealing, Server, Yard, program};
 
 const USER: &str = "redis";
 
@@ -21,7 +21,7 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
         servers: vec![
             server(yard, open, &format!("port {open}\nprotected-mode no\n")),
             server(yard, locked, &format!("port {locked}\nrequirepass word\n")),
-            tls_server(yard, sealed),
+            tls_server(yard, sealed, Sealing::Asks, ""),
         ],
         hops: vec![
             hop("redis", open, &[], Expect::plaintext("redis")),
@@ -32,12 +32,14 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
     }
 }
 
-pub(crate) fn tls_server(yard: &Yard<'_>, port: u16) -> Server {
+/// With more settings.
+pub(crate) fn tls_server(yard: &Yard<'_>, port: u16, sealing: Sealing, more: &str) -> Server {
     let folder = Folder::new("redis-identity");
     let identity = yard.authority.server.copy_for(&folder, USER);
+    let asks = if sealing == Sealing::Asks { "optional" } else { "no" };
     let settings = format!(
-        "port 0\ntls-port {port}\nprotected-mode no\ntls-auth-clients optional\n\
-         tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n",
+        "port 0\ntls-port {port}\nprotected-mode no\ntls-auth-clients {asks}\n\
+         tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n{more}\n",
         identity.certificate.display(),
         identity.key.display(),
         yard.authority.certificate().display(),
@@ -57,12 +59,16 @@ fn server(yard: &Yard<'_>, port: u16, settings: &str) -> Server {
 }
 
 fn hop(yard: &Yard<'_>, name: &'static str, port: u16, flags: &[&str], expect: Expect) -> Hop {
-    let (host, port_text) = (yard.ip.to_string(), port.to_string());
+    let ip = yard.ip;
     let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-    let client = Box::new(move || {
-        let mut command = Command::new("redis-cli");
-        command.args(["-h", &host, "-p", &port_text]).args(&flags).args(["set", "key", "value"]);
-        command
-    });
+    let client = Box::new(move || redis_cli(ip, port, &flags));
     Hop { name, port, client, connections: 1, expect }
+}
+
+/// One question.
+pub(crate) fn redis_cli(ip: IpAddr, port: u16, flags: &[String]) -> Command {
+    let mut command = Command::new("redis-cli");
+    command.args(["-h", &ip.to_string(), "-p", &port.to_string()]).args(flags);
+    command.args(["set", "key", "value"]);
+    command
 }

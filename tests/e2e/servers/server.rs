@@ -56,6 +56,14 @@ pub(crate) struct Server {
 /// How long a server may take to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Whether a server speaks TLS, and asks its clients for certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sealing {
+    None,
+    OneWay,
+    Asks,
+}
+
 const LOG: &str = "output.log";
 
 // === impl Yard ===
