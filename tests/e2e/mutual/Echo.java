@@ -53,7 +53,7 @@ final class Echo {
             throws Exception {
         try (SSLSocket socket = (SSLSocket) context.getSocketFactory().createSocket(host, port)) {
             socket.setEnabledProtocols(new String[] {version});
-            socket.getOutputStream().write("question\n".getBytes());
+            socket.getOutputStream().write("GET / HTTP/1.0\n".getBytes());
             socket.getInputStream().readAllBytes();
         }
     }

@@ -63,7 +63,7 @@ func ask(address, version, certificate, key string) {
 	for i := 0; i < 2; i++ {
 		connection, err := tls.Dial("tcp", address, config)
 		must(err)
-		_, err = connection.Write([]byte("question\n"))
+		_, err = connection.Write([]byte("GET / HTTP/1.0\n"))
 		must(err)
 		_, err = io.ReadAll(connection)
 		must(err)

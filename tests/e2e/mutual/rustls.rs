@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use plainsight_tests::harness::patience;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, Stream,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
@@ -51,14 +52,16 @@ fn question(to: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<()> {
     let name = ServerName::try_from("localhost").expect("a name");
     let mut tls = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
     let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(patience()))?;
     let mut stream = Stream::new(&mut tls, &mut stream);
-    stream.write_all(b"question\n")?;
+    stream.write_all(b"GET / HTTP/1.0\n")?;
     stream.read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
 fn answer(mut stream: TcpStream, config: &Arc<ServerConfig>) -> io::Result<()> {
     let mut tls = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+    stream.set_read_timeout(Some(patience()))?;
     let mut both = Stream::new(&mut tls, &mut stream);
     let mut byte = [0];
     while byte != *b"\n" {

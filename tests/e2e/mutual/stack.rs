@@ -129,12 +129,11 @@ impl Tools {
         self.folder.at("echo")
     }
 
-    fn java(&self) -> Command {
+    /// Lets `command` start what was compiled.
+    fn java(&self, command: &mut Command) {
         assert!(self.is_full, "it was not compiled");
-        let mut command = Command::new("java");
-        command.args(["-XX:TieredStopAtLevel=1", "-Xmx64m", "-cp"]).arg(self.folder.path());
-        command.arg("Echo");
-        command
+        command.args(["java", "-XX:TieredStopAtLevel=1", "-Xmx64m", "-cp"]);
+        command.arg(self.folder.path()).arg("Echo");
     }
 
     /// The same identity in the form that Java reads.
@@ -228,8 +227,8 @@ fn go_client(
     version: Version,
     identity: Option<&Identity>,
 ) -> Command {
-    let mut command = Command::new(tools.go());
-    command.args(["client", &to.to_string(), version.number()]);
+    let mut command = bounded();
+    command.arg(tools.go()).args(["client", &to.to_string(), version.number()]);
     match identity {
         Some(Identity { certificate, key, .. }) => command.arg(certificate).arg(key),
         None => command.args(["-", "-"]),
@@ -238,7 +237,8 @@ fn go_client(
 }
 
 fn java_server(tools: &Tools, port: u16, authority: &Authority, ask: Ask) -> Command {
-    let mut command = tools.java();
+    let mut command = Command::new("env");
+    tools.java(&mut command);
     command.args(["server", "127.0.0.1", &port.to_string()]).arg(tools.store(&authority.server));
     command.arg(if ask == Ask::Yes { "ask" } else { "-" });
     command
@@ -250,7 +250,8 @@ fn java_client(
     version: Version,
     identity: Option<&Identity>,
 ) -> Command {
-    let mut command = tools.java();
+    let mut command = bounded();
+    tools.java(&mut command);
     command.args(["client", "127.0.0.1", &to.port().to_string()]);
     command.arg(format!("TLSv{}", version.number()));
     command.arg(identity.map_or_else(|| "-".into(), |identity| tools.store(identity)));
@@ -307,10 +308,17 @@ fn curl(to: SocketAddr, version: Version, identity: Option<&Identity>) -> Comman
     command
 }
 
+/// What follows is ended if it takes too long.
+fn bounded() -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("17");
+    command
+}
+
 /// A program that is sent a request of HTTP.
 fn after_request(program: &str) -> Command {
     let mut command = Command::new("sh");
-    let script = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | exec \"$@\"";
+    let script = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | exec timeout 17 \"$@\"";
     command.args(["-c", script, "sh", program]);
     command
 }
