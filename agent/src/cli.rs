@@ -35,6 +35,8 @@ pub enum Command {
     Observe(ObserveArgs),
     /// Show who talks to whom, as a running agent has seen it.
     Map(MapArgs),
+    /// Say what was spoken in capture files, and how it was protected.
+    Replay(ReplayArgs),
     /// Check what the agent needs on this host, and how a running agent is doing.
     Doctor(DoctorArgs),
     /// Print the version.
@@ -207,6 +209,23 @@ pub struct MapArgs {
     pub output: Output,
 }
 
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A capture (pcap or pcapng), or a folder of them.
+    #[arg(value_name = "FILE|DIR")]
+    pub path: PathBuf,
+    /// What to print.
+    #[arg(
+        short,
+        long,
+        value_name = "WHAT",
+        default_value = "flows",
+        env = "PLAINSIGHT_REPLAY_OUTPUT"
+    )]
+    pub output: ReplayOutput,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -255,6 +274,21 @@ pub enum Output {
     Text,
     /// As the API gives it.
     Json,
+}
+
+/// What is printed of captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplayOutput {
+    /// Each stream as JSON.
+    Flows,
+    /// Who talks to whom, for people.
+    Map,
+    /// The same as JSON, as the API gives it.
+    Edges,
+    /// What is wrong with it, as JSON.
+    Findings,
+    /// Each stream as tab-separated values, with capture names relative to the folder.
+    Labels,
 }
 
 /// A duration with its unit, of at least one second.

@@ -12,6 +12,7 @@
 //! * [`intake`] turns what the kernel gives into core's values.
 //! * [`discover`] asks the host who owns a socket.
 //! * [`export`] and [`serve`] hand out what is known; they change nothing.
+//! * [`replay`] reads capture files in place of all that.
 //! * [`cli`] and [`config`] are what was typed, and what it amounts to.
 //! * [`doctor`], [`client`] and [`view`] belong to the commands: checks of the host, questions to a
 //!   running agent, text for people.
@@ -25,5 +26,6 @@ pub mod doctor;
 pub mod export;
 pub mod intake;
 pub mod kernel;
+pub mod replay;
 pub mod serve;
 pub mod view;

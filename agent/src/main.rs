@@ -13,10 +13,15 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use plainsight::{
     agent,
-    cli::{Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, RunArgs, ScanArgs},
+    cli::{
+        Cli, Command, DoctorArgs, LogFormat, MapArgs, ObserveArgs, Output, ReplayArgs,
+        ReplayOutput, RunArgs, ScanArgs,
+    },
     client::{Client, NoAgent},
     config::{self, Config, KernelConfig, ScanConfig},
     doctor::{self, Outcome, Report},
+    replay::{self, FileError, Replayed, flows, labels},
+    serve::Snapshot,
     view::{self, Style},
 };
 use plainsight_core::escape;
@@ -49,6 +54,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Scan(args) => scan(args),
         Command::Observe(args) => client_runtime()?.block_on(observe(args)),
         Command::Map(args) => client_runtime()?.block_on(map(args)),
+        Command::Replay(args) => replay(&args),
         Command::Doctor(args) => client_runtime()?.block_on(diagnose(args)),
         Command::Version => {
             view::print(concat!("plainsight ", env!("CARGO_PKG_VERSION"), "\n"))?;
@@ -104,6 +110,66 @@ async fn map(args: MapArgs) -> anyhow::Result<ExitCode> {
         Output::Json => client.edges_json().await? + "\n",
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let path = args.path.as_path();
+    let files = replay::files(path).with_context(|| format!("{}", path.display()))?;
+    let is_folder = path.is_dir();
+    let mut status = ExitCode::SUCCESS;
+    let mut map = replay::map::Map::default();
+    if args.output == ReplayOutput::Labels {
+        view::print(labels::HEADER)?;
+    }
+    for (name, file) in files {
+        let replayed = replay::replay(name, &file);
+        match args.output {
+            ReplayOutput::Flows => view::print(&flows::lines(&replayed)?)?,
+            ReplayOutput::Labels => view::print(&labels::lines(&replayed))?,
+            ReplayOutput::Map | ReplayOutput::Edges | ReplayOutput::Findings => map.add(&replayed),
+        }
+        if !complain(&replayed, is_folder) {
+            status = ExitCode::from(ERROR);
+        }
+    }
+    match args.output {
+        ReplayOutput::Flows | ReplayOutput::Labels => {}
+        ReplayOutput::Map => {
+            view::print(&view::map::text(&snapshot(map), Style::of_stdout()))?;
+        }
+        ReplayOutput::Edges => view::print(&(serde_json::to_string(&snapshot(map))? + "\n"))?,
+        ReplayOutput::Findings => view::print(&(serde_json::to_string(&map.report())? + "\n"))?,
+    }
+    Ok(status)
+}
+
+/// The map of captures as an agent gives it, as of their last frame.
+fn snapshot(map: replay::map::Map) -> Snapshot {
+    let (taken_at, complete) = (map.last(), map.is_complete());
+    let refused = map.refused().iter().map(|(why, n)| (why.name().to_owned(), *n)).collect();
+    Snapshot {
+        edges: map.edges(),
+        complete,
+        lost: [("replay".to_owned(), refused)].into(),
+        taken_at,
+    }
+}
+
+/// Says on stderr what of a capture was not read; whether it was read to its end.
+fn complain(replayed: &Replayed, is_folder: bool) -> bool {
+    let name = escape::terminal(&replayed.name);
+    for (why, n) in &replayed.refused {
+        eprintln!("plainsight: {name}: {n} {}", why.words());
+    }
+    match &replayed.error {
+        None => true,
+        // A folder holds other files, too.
+        Some(FileError::Foreign) if is_folder => true,
+        Some(error) => {
+            eprintln!("plainsight: {name}: {}", escape::terminal(&error.to_string()));
+            false
+        }
+    }
 }
 
 async fn diagnose(args: DoctorArgs) -> anyhow::Result<ExitCode> {

@@ -39,12 +39,12 @@ const CASES: [Case; 9] = [
         "drain",
         Class::new(Protocol::Tls, stage::Stage::Offered),
     ),
-    // A hello that is answered in the clear was never TLS.
+    // A hello that is answered in the clear is a handshake that nobody took up.
     case(
         "tls-refused",
         "say:tls-client-hello,drain",
         "receive:261,say:http1-response",
-        Class::new(Protocol::Http, stage::Stage::Plaintext),
+        Class::new(Protocol::Tls, stage::Stage::Offered),
     ),
     case(
         "ssh",

@@ -4,7 +4,8 @@
 //! is an argument, and no input makes it panic. The rooms stand in the order in which observations
 //! flow, and each imports only rooms to its left:
 //!
-//! [`escape`] < [`protocol`] < [`flow`] < [`identity`] < [`record`] < [`graph`]
+//! [`escape`] < [`protocol`] < [`flow`] < [`identity`] < [`record`] < [`graph`] <
+//! [`finding`]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -12,6 +13,7 @@
 extern crate alloc;
 
 pub mod escape;
+pub mod finding;
 pub mod flow;
 pub mod graph;
 pub mod identity;

@@ -2,6 +2,7 @@
 //!
 //! One lower-case name per wire protocol, with its version apart and TLS never part of it.
 
+pub mod assess;
 pub mod conversation;
 pub mod exchange;
 pub mod quic;

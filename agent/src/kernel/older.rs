@@ -85,6 +85,8 @@ impl Kernel {
             joined_received: connection.received,
             phase: Phase::Open as u8,
             settled: 1,
+            done_in: 1,
+            done_out: 1,
             ..SocketState::default()
         };
         let has_room = self.older.map.insert(connection.cookie, state, 0).is_ok();

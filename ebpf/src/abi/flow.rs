@@ -4,7 +4,7 @@ use super::{
     Address, Comm,
     edge::{EdgeKey, FOLDED},
 };
-use crate::wire::talk::Talk;
+use crate::wire::message::Message;
 
 /// [`Flow::flags`]: it was counted without an edge, because there was no room. From then on all of
 /// it is, or it would be counted once as overflow and once on an edge.
@@ -84,8 +84,8 @@ pub struct Flow {
 /// Storage of a TCP socket. Cloned from a listener to each socket it accepts.
 ///
 /// Deltas are taken by sock_ops and egress only, which hold the socket's lock, so each is taken
-/// once. Ingress runs without the lock: it writes `heard_in`, its side of `talk`, `fin_in*` and `reset_in`,
-/// which are fields of their own, and a listener's identity at its first packet. `connect`, `post_bind` and
+/// once. Ingress runs without the lock: it writes `done_in`, `received`, what the peer said, `fin_in*` and
+/// `reset_in`, which are fields of their own, and a listener's identity at its first packet. `connect`, `post_bind` and
 /// `sock_release` write before there is a connection, or a byte of their own; only the end of a
 /// connection that is older than the programs is counted by `sock_release`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,10 +115,10 @@ pub struct SocketState {
     pub phase: u8,
     /// 1 once nothing that is said can change the reading any more.
     pub settled: u8,
-    /// 1 once payload that was received was heard, or missed.
-    pub heard_in: u8,
-    /// 1 once payload that was sent was.
-    pub heard_out: u8,
+    /// 1 once nothing more that is received is looked at.
+    pub done_in: u8,
+    /// 1 once nothing more that is sent is.
+    pub done_out: u8,
     /// 1 if `fin_in` is set.
     pub fin_in_seen: u8,
     /// 1 if `fin_out` is set.
@@ -133,11 +133,43 @@ pub struct SocketState {
     pub orphaned: u8,
     /// 1 if this end sent the first SYN, or one of the two: the kernel counts it as acknowledged.
     pub syn_sent: u8,
-    /// Explicit padding.
-    pub reserved: u8,
-    /// What was said so far.
-    pub talk: Talk,
+    /// 1 of a listener that payload has reached, and of the sockets it accepted since: see
+    /// [`Heard`].
+    pub deferred: u8,
+    /// What the client said, as in the lower half of [`Talk::to_word`](crate::wire::talk::Talk::to_word).
+    pub client_said: u32,
+    /// What the server said, as in the upper half.
+    pub server_said: u32,
+    /// The current message that is received.
+    pub received: Message,
+    /// The current message that is sent.
+    pub sent: Message,
 }
+
+/// The start of what reached a listening socket, for the socket that it accepts microseconds later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Heard {
+    /// The first bytes, in their order in memory; where there are fewer, the last ones count.
+    pub words: [u64; 4],
+    /// How many there were in all.
+    pub len: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// One place for such a start. Nothing locks it, as with [`PairSlot`].
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct HeardSlot {
+    /// [`Heard::seal`] of what lies here and of the connection it is for.
+    pub seal: u64,
+    /// What lies here.
+    pub heard: Heard,
+}
+
+/// How many places there are for it.
+pub const HEARD_SLOTS: u32 = 4096;
 
 /// What a client leaves for the server's end on the same host to find.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,9 +206,10 @@ pub const PAIR_SLOTS: u32 = 65_536;
 
 const _: () = assert!(size_of::<Own>() == 40);
 const _: () = assert!(size_of::<Flow>() == 120);
-const _: () = assert!(size_of::<SocketState>() == 192);
+const _: () = assert!(size_of::<SocketState>() == 304);
 const _: () = assert!(size_of::<Pair>() == 40);
 const _: () = assert!(size_of::<PairSlot>() == 48);
+const _: () = assert!(size_of::<HeardSlot>() == 48);
 
 // === impl Flow ===
 
@@ -263,15 +296,31 @@ impl Pair {
             (c as u64) << 32 | d as u64,
             (self.name as u64) << 32 | (self.asked_port as u64) << 16 | self.reserved as u64,
         ];
-        let mut seal = connection;
-        let mut at = 0;
-        while at < words.len() {
-            seal = (seal ^ words[at]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            seal ^= seal >> 29;
-            at += 1;
-        }
-        seal | 1
+        seal(connection, &words)
     }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    /// As [`Pair::seal`].
+    #[inline(always)]
+    pub const fn seal(&self, connection: u64) -> u64 {
+        let [a, b, c, d] = self.words;
+        seal(connection, &[a, b, c, d, self.len as u64])
+    }
+}
+
+#[inline(always)]
+const fn seal(connection: u64, words: &[u64; 5]) -> u64 {
+    let mut seal = connection;
+    let mut at = 0;
+    while at < words.len() {
+        seal = (seal ^ words[at]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        seal ^= seal >> 29;
+        at += 1;
+    }
+    seal | 1
 }
 
 // SAFETY: repr(C), only integers, no padding (the size assert above), any bit pattern is valid.

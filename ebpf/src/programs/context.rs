@@ -20,10 +20,9 @@ use aya_ebpf::{
 use plainsight_ebpf::{
     abi::{Address, Comm, mapped},
     wire::{
-        head::{self, HEAD_LEN, Head},
+        head::HEAD_LEN,
         ip,
-        protocol::Protocol,
-        stage::Stage,
+        message::down,
         tcp::{HEADER_LEN, Segment},
     },
 };
@@ -206,6 +205,24 @@ pub(super) fn loaded(value: u8) -> u8 {
 pub(super) fn apart() {
     // SAFETY: an empty instruction sequence.
     unsafe { core::arch::asm!("", options(nostack)) };
+}
+
+/// Makes these arguments needed. The compiler otherwise passes nothing for one that is not, and the
+/// verifier refuses a call without all arguments.
+#[inline(always)]
+pub(super) fn needed([a, b, c, d, e]: [u64; 5]) {
+    // SAFETY: sets a register to what it holds.
+    unsafe {
+        core::arch::asm!(
+            "{a} = {a} // {b} {c} {d} {e}",
+            a = in(reg) a,
+            b = in(reg) b,
+            c = in(reg) c,
+            d = in(reg) d,
+            e = in(reg) e,
+            options(nostack),
+        );
+    }
 }
 
 /// A process name of zeros.
@@ -695,47 +712,34 @@ impl Packet {
         true
     }
 
-    /// What a conversation over UDP is, by its first datagram.
+    /// The start of a datagram with zeros behind it. One of less than four bytes has none: there are
+    /// no 32 bytes before its end.
     #[inline(always)]
-    pub(super) fn reading(&self, datagram: &Datagram) -> (Protocol, Stage) {
-        let mut window: [u8; HEAD_LEN] = zeros();
-        // What is shorter than the window is shorter than any rule asks for.
-        let whole =
-            datagram.bytes >= HEAD_LEN as u64 && self.load(datagram.payload_at, &mut window);
-        if !whole {
-            return (Protocol::Unknown, Stage::Unknown);
+    pub(super) fn datagram_start(&self, datagram: &Datagram) -> [u64; HEAD_LEN / 8] {
+        let len = datagram.bytes as u32;
+        let seen = if len < HEAD_LEN as u32 { len } else { HEAD_LEN as u32 };
+        match self.words_before(datagram.payload_at + seen) {
+            Some(words) if seen != 0 => down(words, HEAD_LEN as u32 - seen),
+            _ => [zero(), zero(), zero(), zero()],
         }
-        head::datagram(&window, datagram.bytes as u32)
     }
 
-    /// What a segment's payload starts with.
+    /// The 32 bytes that stand before this offset: always there behind an IP and a TCP header. A
+    /// fixed number, because the verifier of 5.10 does not follow a variable one through this
+    /// compiler's output.
     #[inline(always)]
-    pub(super) fn head(&self, segment: &Segment) -> Head {
-        let mut window: [u8; HEAD_LEN] = zeros();
-        let len = self.load_window(segment, &mut window);
-        head::head(&window, len)
-    }
-
-    /// Loads as much of the window as there is payload, in steps of fixed length: the verifier of
-    /// 5.10 does not follow a variable one through this compiler's output.
-    #[inline(always)]
-    fn load_window(&self, segment: &Segment, window: &mut [u8; HEAD_LEN]) -> usize {
-        if segment.payload >= 16 && self.load(segment.payload_at, window) {
-            return 16;
-        }
-        if let Some(eight) = window.first_chunk_mut::<8>()
-            && segment.payload >= 8
-            && self.load(segment.payload_at, eight)
-        {
-            return 8;
-        }
-        if let Some(four) = window.first_chunk_mut::<4>()
-            && segment.payload >= 4
-            && self.load(segment.payload_at, four)
-        {
-            return 4;
-        }
-        0
+    pub(super) fn words_before(&self, end: u32) -> Option<[u64; HEAD_LEN / 8]> {
+        let mut window = [zero(), zero(), zero(), zero()];
+        // SAFETY: four words are 32 bytes; the helper writes all of them, or fails.
+        let failed = unsafe {
+            bpf_skb_load_bytes(
+                self.0.cast(),
+                end.wrapping_sub(HEAD_LEN as u32),
+                window.as_mut_ptr().cast(),
+                HEAD_LEN as u32,
+            )
+        };
+        if failed == 0 { Some(window) } else { None }
     }
 
     #[inline(always)]

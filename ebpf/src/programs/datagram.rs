@@ -15,11 +15,11 @@ use plainsight_ebpf::{
         flow::{Flow, OVERFLOWED, VERIFIED},
         mapped,
     },
-    wire::ip,
+    wire::{ip, words},
 };
 
 use super::{
-    context::{AnySocket, Bind, Connect, Datagram, Packet, Socket, no_address, now_ns, zero},
+    context::{AnySocket, Bind, Connect, Datagram, Packet, Socket, needed, no_address, now_ns, zero},
     edge, emit, identity,
     maps::{self, add, count},
 };
@@ -94,7 +94,8 @@ fn is_usual(packet: &Packet, state: &mut DatagramState, is_sent: bool) -> bool {
     let begun = if is_sent { totals.sent } else { totals.received };
     // Without a role the conversation is about to begin, whatever the one before it carried.
     let has_begun = state.flow.role != 0 && begun != 0;
-    if !is_peer || !has_begun || state.epoch != maps::epoch() {
+    let is_open = words::is_open(state.flow.stage);
+    if !is_peer || !has_begun || is_open || state.epoch != maps::epoch() {
         return false;
     }
     if is_sent {
@@ -138,9 +139,12 @@ fn unusual(packet: &Packet, state: &mut DatagramState, is_sent: bool) {
 #[inline(always)]
 fn first(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &Datagram) {
     let is_new = state.flow.role == 0;
-    if is_new {
+    let changes = if is_new {
         start(packet, socket, state, datagram);
-    }
+        false
+    } else {
+        progress(packet, state, datagram)
+    };
     let totals = &mut state.totals;
     let begins = if datagram.is_sent {
         add(&mut totals.sent_bytes, datagram.bytes);
@@ -153,10 +157,23 @@ fn first(packet: &Packet, socket: Socket, state: &mut DatagramState, datagram: &
     };
     // A direction that has just begun shows at once, so that a question and its answer do.
     let epoch = maps::epoch();
-    if is_new || begins || state.epoch != epoch {
+    if is_new || begins || changes || state.epoch != epoch {
         state.epoch = epoch;
-        flush(state, is_new || begins);
+        flush(state, is_new || begins || changes);
     }
+}
+
+/// Whether a further datagram shows more of the first conversation. What was carried before stays
+/// where it was counted.
+#[inline(never)]
+fn progress(packet: &Packet, state: &mut DatagramState, datagram: &Datagram) -> bool {
+    let reading = follow(packet, &state.flow, datagram);
+    if is_known(&state.flow, reading) {
+        return false;
+    }
+    flush(state, false);
+    take(&mut state.flow, reading);
+    true
 }
 
 /// Makes room for a conversation with this peer, which begins with its first datagram.
@@ -219,14 +236,69 @@ fn describe(packet: &Packet, socket: Socket, flow: &mut Flow, datagram: &Datagra
     }
     flow.transport = ip::UDP;
     flow.local = datagram.local;
-    let (protocol, stage) = packet.reading(datagram);
-    flow.protocol = protocol as u8;
-    flow.stage = stage as u8;
+    let (local, peer) = (u32::from(datagram.local_port), u32::from(datagram.peer_port));
+    let ports = if datagram.is_sent { local << 16 | peer } else { peer << 16 | local };
+    judge(packet, flow, datagram, ports);
     if datagram.is_sent {
         asks(flow, datagram);
     } else {
         answers(flow, datagram);
     }
+}
+
+/// What a conversation is by a datagram. The verifier checks it once, as in `listen`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
+    needed([a, b, c, d, of]);
+    words::first([a, b, c, d], of)
+}
+
+/// The same after a further one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn follow_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
+    needed([a, b, c, d, of]);
+    words::follow([a, b, c, d], (of >> 32) as u32, of as u32)
+}
+
+#[inline(never)]
+fn judge(packet: &Packet, flow: &mut Flow, datagram: &Datagram, ports: u32) {
+    let [a, b, c, d] = packet.datagram_start(datagram);
+    let reading = judge_datagram(a, b, c, d, size(datagram) << 32 | u64::from(ports));
+    flow.protocol = reading as u8;
+    flow.stage = (reading >> 8) as u8;
+}
+
+/// What a conversation is after a further datagram, as long as one can change it: protocol and
+/// stage in the lowest two bytes.
+#[inline(never)]
+fn follow(packet: &Packet, flow: &Flow, datagram: &Datagram) -> u16 {
+    let known = u16::from(flow.stage) << 8 | u16::from(flow.protocol);
+    if !words::is_open(flow.stage) {
+        return known;
+    }
+    let is_answer = datagram.is_sent != (flow.role == Role::Client as u8);
+    let [a, b, c, d] = packet.datagram_start(datagram);
+    let of = u64::from(is_answer) << 16 | u64::from(known);
+    follow_datagram(a, b, c, d, size(datagram) << 32 | of) as u16
+}
+
+#[inline(always)]
+fn is_known(flow: &Flow, reading: u16) -> bool {
+    flow.protocol == reading as u8 && flow.stage == (reading >> 8) as u8
+}
+
+#[inline(always)]
+fn take(flow: &mut Flow, reading: u16) {
+    flow.protocol = reading as u8;
+    flow.stage = (reading >> 8) as u8;
+}
+
+/// Bytes of one datagram, of those that travel together.
+#[inline(always)]
+fn size(datagram: &Datagram) -> u64 {
+    if datagram.count > 1 { datagram.bytes / datagram.count } else { datagram.bytes }
 }
 
 #[inline(always)]
@@ -255,7 +327,10 @@ fn answers(flow: &mut Flow, datagram: &Datagram) {
 fn other(packet: &Packet, socket: Socket, state: &DatagramState, datagram: &Datagram) {
     let amounts = amounts(datagram);
     if let Some(flow) = known_other(packet, state, datagram) {
-        return edge::carry(flow, &amounts, false);
+        let reading = follow(packet, flow, datagram);
+        let changes = !is_known(flow, reading);
+        take(flow, reading);
+        return edge::carry(flow, &amounts, changes);
     }
     match begin_other(packet, socket, state, datagram) {
         Some(flow) => edge::carry(flow, &amounts, true),

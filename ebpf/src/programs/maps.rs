@@ -15,7 +15,7 @@ use plainsight_ebpf::abi::{
     counters::Counter,
     datagram::{ConversationKey, DatagramState, Datagrams},
     edge::{EdgeCounters, EdgeKey, QuotaKey},
-    flow::{Flow, PAIR_SLOTS, Pair, PairSlot, SocketState},
+    flow::{Flow, HEARD_SLOTS, Heard, HeardSlot, PAIR_SLOTS, Pair, PairSlot, SocketState},
 };
 
 use super::context::{AnySocket, Socket, zero};
@@ -73,6 +73,11 @@ static LEAVES: HashMap<u64, u64> = HashMap::with_max_entries(16_384, 0);
 /// when another comes to its place within that time, and then the two halves stay apart.
 #[map]
 static PAIRS: Array<PairSlot> = Array::with_max_entries(PAIR_SLOTS, 0);
+
+/// Where what reached a listening socket waits for the socket it accepts, likewise. Only such
+/// listeners write here.
+#[map]
+static HEARD: Array<HeardSlot> = Array::with_max_entries(HEARD_SLOTS, 0);
 
 /// Conversations of UDP sockets with many peers. An LRU, because nothing says that one is over:
 /// which of its ends began it is forgotten last for those that go on.
@@ -324,6 +329,34 @@ fn pair_slot(id: u64) -> Option<&'static mut PairSlot> {
     let place = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & (PAIR_SLOTS - 1);
     // SAFETY: a live element; what two runs may do to each other there, the seal shows.
     PAIRS.get_ptr_mut(place).and_then(|slot| unsafe { slot.as_mut() })
+}
+
+/// Leaves what reached a listening socket for the one it accepts.
+#[inline(always)]
+pub(super) fn leave_heard(id: u64, heard: &Heard) {
+    if let Some(slot) = heard_slot(id) {
+        slot.heard = *heard;
+        slot.seal = heard.seal(id);
+    }
+}
+
+/// Takes it, if it is there.
+#[inline(always)]
+pub(super) fn take_heard(id: u64) -> Option<Heard> {
+    let slot = heard_slot(id)?;
+    let (seal, heard) = (slot.seal, slot.heard);
+    if seal != heard.seal(id) {
+        return None;
+    }
+    slot.seal = 0;
+    Some(heard)
+}
+
+#[inline(always)]
+fn heard_slot(id: u64) -> Option<&'static mut HeardSlot> {
+    let place = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & (HEARD_SLOTS - 1);
+    // SAFETY: as in `pair_slot`.
+    HEARD.get_ptr_mut(place).and_then(|slot| unsafe { slot.as_mut() })
 }
 
 /// What the agent counts its scans by.

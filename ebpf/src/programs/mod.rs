@@ -10,6 +10,7 @@ mod filter;
 mod hooks;
 mod identity;
 mod late;
+mod listen;
 mod maps;
 mod packet;
 mod socket;

@@ -6,22 +6,17 @@
 use plainsight_ebpf::{
     abi::{
         counters::Counter,
-        edge::Role,
         flow::{Flow, Pair, Phase, SocketState, VERIFIED},
     },
     wire::{
-        head::Head,
-        protocol::Protocol,
-        secret::Secret,
-        stage::Stage,
-        talk::Side,
-        tcp::{ACK, FIN, RST, Segment},
+        tcp::{ACK, FIN, RST},
+        words::Reading,
     },
 };
 
 use super::{
-    context::{AnySocket, Packet, Socket, apart},
-    datagram, edge, identity, late,
+    context::{AnySocket, Packet, Socket},
+    datagram, edge, identity, late, listen,
     maps::{self, count},
     socket,
 };
@@ -67,7 +62,7 @@ pub(super) fn egress(packet: &Packet) {
 #[inline(always)]
 fn is_heard(packet: &Packet, socket: AnySocket, state: &SocketState) -> bool {
     state.phase == Phase::Open as u8
-        && state.heard_in != 0
+        && state.done_in != 0
         && !late::is_late(state)
         && packet.len() > BARE
         && socket.is_carrying()
@@ -105,6 +100,8 @@ fn received(packet: &Packet, state: &mut SocketState) {
         arrived(packet, socket, state);
     } else if state.phase == Phase::Connecting as u8 {
         answered(packet, socket, state);
+    } else if state.phase == Phase::Identity as u8 {
+        listen::early(packet, state);
     }
 }
 
@@ -149,8 +146,8 @@ fn new(packet: &Packet) -> Option<&'static mut SocketState> {
 #[inline(always)]
 fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
     let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
-    let first_payload = state.heard_in == 0 && segment.payload > 0;
-    if !first_payload && segment.flags & ENDS == 0 {
+    let speaks = state.done_in == 0 && segment.payload > 0;
+    if !speaks && segment.flags & ENDS == 0 {
         return;
     }
     let Some(tcp) = socket.tcp() else { return };
@@ -159,6 +156,9 @@ fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
         state.fin_in = segment.end();
         state.fin_in_seen = 1;
     }
+    if speaks {
+        listen::received(packet, state, &segment, expected);
+    }
     // Ingress comes before TCP's own window check: only the segment that TCP expects next is
     // evidence, anything else may be forged (RFC 5961, section 3.2, for the reset).
     if segment.seq != expected {
@@ -166,11 +166,6 @@ fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) {
     }
     if segment.flags & RST != 0 {
         state.reset_in = 1;
-    }
-    if first_payload {
-        let first = if tcp.has_received() { Head::Missed } else { packet.head(&segment) };
-        hear(state, state.flow.role != Role::Client as u8, first);
-        state.heard_in = 1;
     }
 }
 
@@ -196,10 +191,21 @@ fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) {
     if flow.flags & VERIFIED == 0 {
         identity::verify(flow, socket);
     }
+    early(packet, state);
+    let flow = &mut state.flow;
     let Some((address, port)) = packet.destination() else { return };
     if address != flow.remote || port != flow.port {
         flow.reached = address;
         flow.reached_port = port;
+    }
+}
+
+/// Payload that goes with the SYN (TCP Fast Open, RFC 7413).
+#[inline(always)]
+fn early(packet: &Packet, state: &mut SocketState) {
+    let Some(segment) = packet.segment() else { return };
+    if segment.payload > 0 {
+        listen::sent(packet, state, &segment);
     }
 }
 
@@ -223,32 +229,9 @@ fn note_sent(packet: &Packet, socket: Socket, state: &mut SocketState) {
         state.fin_out = segment.end();
         state.fin_out_seen = 1;
     }
-    if segment.payload > 0 && state.heard_out == 0 {
-        let first = starts_stream(socket, &segment);
-        let first = if first { packet.head(&segment) } else { Head::Missed };
-        hear(state, state.flow.role == Role::Client as u8, first);
-        state.heard_out = 1;
+    if segment.payload > 0 && state.done_out == 0 {
+        listen::sent(packet, state, &segment);
     }
-}
-
-/// Takes in what one side said.
-#[inline(always)]
-fn hear(state: &mut SocketState, is_client: bool, head: Head) {
-    if is_client {
-        state.talk.hear(Side::Client, head);
-        apart();
-    } else {
-        state.talk.hear(Side::Server, head);
-    }
-}
-
-/// Whether a segment's payload is the first of its stream: nothing but the SYN was acknowledged,
-/// and it starts right there. Payload in the SYN itself (TCP Fast Open) came before.
-#[inline(always)]
-fn starts_stream(socket: Socket, segment: &Segment) -> bool {
-    let Some(tcp) = socket.tcp() else { return false };
-    let progress = tcp.progress();
-    progress.acked <= 1 && segment.seq == progress.snd_una
 }
 
 #[inline(always)]
@@ -259,43 +242,43 @@ fn flush(socket: Socket, state: &mut SocketState) {
     edge::flush(state, sent, received, &progress);
 }
 
-/// Moves a connection to the edge of what was said. `now` asks for the best answer
-/// there is, because bytes are about to be counted; otherwise only a final one counts.
+/// Moves a connection to the edge of what was said. `now` asks for the best answer there is, because
+/// bytes are about to be counted; otherwise a step on the way does not.
 #[inline(always)]
 pub(super) fn classify(state: &mut SocketState, now: bool) {
     if state.settled != 0 {
         return;
     }
-    let talk = state.talk;
-    let settled = talk.is_settled();
-    if settled || now {
+    let reading = listen::reading(state);
+    let is_over = reading.is_settled || state.done_in & state.done_out != 0;
+    if is_over || now || reading.is_lasting() {
         let pair = late_pair(state);
-        let (protocol, stage) = talk.reading();
-        let secret = talk.secret();
         let flow = &mut state.flow;
-        let is_read = is_read(flow, protocol, stage, secret);
-        if (pair.is_some() || !is_read) && edge::move_out(flow) {
-            read(flow, protocol, stage, secret);
+        let is_counted = is_counted_as(flow, reading);
+        if (pair.is_some() || !is_counted) && edge::move_out(flow) {
+            count_as(flow, reading);
             if let Some(pair) = pair {
                 flow.pair(&pair);
             }
             edge::move_in(flow);
         }
     }
-    state.settled = settled.into();
+    state.settled = is_over.into();
 }
 
 /// Whether a flow is on the edge of what was heard.
 #[inline(always)]
-fn is_read(flow: &Flow, protocol: Protocol, stage: Stage, secret: Secret) -> bool {
-    flow.protocol == protocol as u8 && flow.stage == stage as u8 && flow.secret == secret as u8
+fn is_counted_as(flow: &Flow, reading: Reading) -> bool {
+    flow.protocol == reading.protocol
+        && flow.stage == reading.stage
+        && flow.secret == reading.secret
 }
 
 #[inline(always)]
-fn read(flow: &mut Flow, protocol: Protocol, stage: Stage, secret: Secret) {
-    flow.protocol = protocol as u8;
-    flow.stage = stage as u8;
-    flow.secret = secret as u8;
+fn count_as(flow: &mut Flow, reading: Reading) {
+    flow.protocol = reading.protocol;
+    flow.stage = reading.stage;
+    flow.secret = reading.secret;
 }
 
 /// What the client's end has left since this end was established before it.

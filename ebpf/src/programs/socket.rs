@@ -19,7 +19,7 @@ use plainsight_ebpf::{
 
 use super::{
     context::{Ops, Progress, now_ns},
-    edge, emit, late,
+    edge, emit, late, listen,
     maps::{self, count},
     packet,
 };
@@ -72,6 +72,7 @@ fn active(ops: &Ops) {
     // Data that went with the SYN may be acknowledged already.
     let own = progress.snd_una.wrapping_sub(progress.acked as u32).wrapping_add(1);
     maps::leave_pair(pair_id(own, progress.rcv_nxt), &state.flow.as_peer());
+    listen::begin(state, own, progress.rcv_nxt);
     opened(ops, state);
 }
 
@@ -82,6 +83,7 @@ fn passive(ops: &Ops) {
     let Some(state) = ops.socket().and_then(maps::socket) else { return };
     request_callbacks(ops);
     let (own, peer) = (ops.snd_nxt(), ops.progress().rcv_nxt);
+    listen::begin(state, own, peer);
     // Both ends sent a SYN (RFC 9293, section 3.5). One must be the client, and both must say the
     // same, so it is the one whose sequence numbers start lower. A socket that connects to itself is both.
     if state.phase == Phase::Connecting as u8 && own <= peer {
@@ -100,6 +102,7 @@ fn passive(ops: &Ops) {
         }
         None => state.joined_acked_or_pair = id,
     }
+    listen::take_early(state, ops.remote_port());
     opened(ops, state);
 }
 

@@ -63,6 +63,30 @@ pub enum Tell {
     Proxy = 13,
 }
 
+impl Tell {
+    /// The one with this code, if there is one.
+    #[inline(always)]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::None,
+            1 => Self::Missed,
+            2 => Self::Weak,
+            3 => Self::Sure,
+            4 => Self::More,
+            5 => Self::Greeting,
+            6 => Self::Ask,
+            7 => Self::GoAhead,
+            8 => Self::Refusal,
+            9 => Self::Commit,
+            10 => Self::Answer,
+            11 => Self::Hello,
+            12 => Self::Sealed,
+            13 => Self::Proxy,
+            _ => return None,
+        })
+    }
+}
+
 /// What was said before a message: see [`super::talk::Talk::before`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Before {
@@ -85,12 +109,21 @@ pub struct Before {
 #[inline(always)]
 pub const fn head(bytes: &[u8; HEAD_LEN], len: u32, before: Before) -> Head {
     let window = Window::new(bytes, len);
-    let found = answer::head(window, before);
-    match window.byte(0) {
-        _ if len == 0 || found.is_recognised() => found,
-        0x20..0x7f => text::head(window, before),
-        _ => binary::head(window, before),
+    if tls::is_record(window) {
+        return tls::record(&window, &before);
     }
+    let mut found = answer::head(&window, &before);
+    if !found.is_recognised() {
+        found = match window.byte(0) {
+            0x20..0x7f => text::head(&window, &before),
+            _ => binary::head(&window, &before),
+        };
+    }
+    // A length may look like anything.
+    if !found.is_recognised() {
+        found = binary::by_length(&window, &before);
+    }
+    found
 }
 
 /// How many bytes a binary header of the PROXY protocol is long: the message follows it (version 2,
@@ -98,7 +131,7 @@ pub const fn head(bytes: &[u8; HEAD_LEN], len: u32, before: Before) -> Head {
 #[inline(always)]
 pub const fn proxy_len(bytes: &[u8; HEAD_LEN], len: u32) -> Option<u32> {
     let window = Window::new(bytes, len);
-    if binary::is_proxy(window) && window.has(16) {
+    if binary::is_proxy(&window) && window.has(16) {
         Some(16 + window.half(14) as u32)
     } else {
         None

@@ -3,6 +3,7 @@
 pub mod datagram;
 pub mod head;
 pub mod ip;
+pub mod message;
 pub mod protocol;
 pub mod secret;
 pub mod security;
@@ -10,3 +11,4 @@ pub mod stage;
 pub mod talk;
 pub mod tcp;
 mod window;
+pub mod words;

@@ -71,6 +71,21 @@ const FEW: u8 = 4;
 const MANY: u8 = 16;
 
 impl Talk {
+    /// Both halves as one word, the client's in the lower one.
+    #[inline(always)]
+    pub const fn to_word(self) -> u64 {
+        self.client.to_word() as u64 | (self.server.to_word() as u64) << 32
+    }
+
+    /// The conversation of [`Self::to_word`].
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self {
+            client: Voice::from_word(word as u32),
+            server: Voice::from_word((word >> 32) as u32),
+        }
+    }
+
     /// Takes in the head of a message.
     #[inline(always)]
     pub const fn hear(&mut self, side: Side, head: Head) {
@@ -122,6 +137,26 @@ impl Talk {
             Some(secret) => secret,
             None => Secret::None,
         }
+    }
+
+    /// The protocol that one side spoke, even where the other has yet to agree.
+    #[inline(always)]
+    pub const fn named(&self, side: Side) -> Protocol {
+        let code = match side {
+            Side::Client => self.client.protocol,
+            Side::Server => self.server.protocol,
+        };
+        match Protocol::from_code(code) {
+            Some(protocol) => protocol,
+            None => Protocol::Unknown,
+        }
+    }
+
+    /// Whether both sides showed that they speak the same protocol.
+    #[inline(always)]
+    pub const fn is_agreed(&self) -> bool {
+        let hellos = self.client.said & self.server.said & HELLO != 0;
+        hellos || self.client.protocol != 0 && self.client.protocol == self.server.protocol
     }
 
     /// Whether no message that is still to come can change the reading or add authentication.
@@ -181,6 +216,7 @@ impl Talk {
         } else if from_client == TLS {
             match client.said & LATE {
                 0 => TLS,
+                _ if from_server == UNKNOWN => TLS,
                 _ => from_server,
             }
         } else if client.said & SURE != 0 {
@@ -256,17 +292,30 @@ impl Talk {
 
 impl Voice {
     #[inline(always)]
+    const fn to_word(self) -> u32 {
+        u32::from_ne_bytes([self.protocol, self.said, self.last, self.secret])
+    }
+
+    #[inline(always)]
+    const fn from_word(word: u32) -> Self {
+        let [protocol, said, last, secret] = word.to_ne_bytes();
+        Self { protocol, said, last, secret }
+    }
+
+    #[inline(always)]
     const fn hear(&mut self, head: Head, other: &Self) {
+        const TLS: u8 = Protocol::Tls as u8;
         self.note(head, other);
+        let is_own = self.protocol == head.protocol as u8;
         self.said |= match head.tell {
             Tell::Missed => MISSED,
             Tell::Proxy => MISSED,
             Tell::Ask | Tell::GoAhead => HEARD | AGREED,
             Tell::Commit | Tell::Refusal => HEARD | DECLINED,
-            Tell::Hello => HEARD | HELLO,
+            Tell::Hello if is_own || head.protocol as u8 == TLS => HEARD | HELLO,
             // What looks protected is so only behind a hello of the same side.
             Tell::Sealed if self.said & (HELLO | MISSED) != 0 => HEARD | SEALED,
-            Tell::Sealed if head.protocol as u8 != Protocol::Tls as u8 => HEARD | SEALED,
+            Tell::Sealed if is_own && self.protocol != TLS => HEARD | SEALED,
             _ => HEARD,
         };
         self.last = head.tell as u8;
@@ -289,6 +338,10 @@ impl Voice {
             }
         }
         if protocol == UNKNOWN || protocol == TLS && self.said & HEARD != 0 {
+            return;
+        }
+        if self.protocol != UNKNOWN && self.protocol == other.protocol {
+            // What both agree on stays, whatever is carried inside it.
             return;
         }
         let is_sure = !matches!(head.tell, Tell::Weak);

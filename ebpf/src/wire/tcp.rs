@@ -26,6 +26,8 @@ pub struct Segment {
     pub payload: u32,
     /// Offset of the payload from the start of the packet.
     pub payload_at: u32,
+    /// Where it comes from, in host order.
+    pub source_port: u16,
     /// FIN, SYN, RST, ACK and the rest.
     pub flags: u8,
 }
@@ -34,7 +36,7 @@ impl Segment {
     /// Reads the header's start, which stands at `at` in a packet of `length` bytes.
     #[inline(always)]
     pub const fn read(header: &[u8; HEADER_LEN], at: u32, length: u32) -> Option<Self> {
-        let [_, _, _, _, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags] = *header;
+        let [p0, p1, _, _, s0, s1, s2, s3, a0, a1, a2, a3, offset, flags] = *header;
         let header_len = ((offset >> 4) as u32) * 4;
         let payload_at = at + header_len;
         if header_len < MIN_LEN || payload_at > length {
@@ -45,6 +47,7 @@ impl Segment {
             ack: u32::from_be_bytes([a0, a1, a2, a3]),
             payload: length - payload_at,
             payload_at,
+            source_port: u16::from_be_bytes([p0, p1]),
             flags,
         })
     }

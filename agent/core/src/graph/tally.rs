@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::credentials::Credentials;
+use plainsight_ebpf::wire::stage::Stage;
+
 use super::rtt::Samples;
 use crate::flow::{Half, Reporter};
 use crate::protocol::{Class, Transport};
@@ -261,8 +263,8 @@ impl Classes {
     /// behind. What has no connections of its own any more follows them. What is still pending
     /// is of the only class there is.
     ///
-    /// A conversation over UDP has its class from its first datagram and keeps it: there what is
-    /// counted stays where it is.
+    /// A conversation over UDP has its protocol from its first datagram and keeps it: there what is
+    /// counted stays where it is, but that handshakes belong to what they led to.
     pub(super) fn settle(&self, transport: Transport) -> Vec<Classified> {
         let new = |(class, tally): (&Class, &Tally)| Classified::new(*class, tally);
         let (mut settled, loose): (Vec<_>, Vec<_>) = self
@@ -272,7 +274,7 @@ impl Classes {
             .partition(|part| !part.class.is_pending() && part.all.connections > 0);
         if transport == Transport::Udp {
             settled.extend(loose.into_iter().filter(|part| !part.all.is_empty()));
-            return settled;
+            return follow_handshakes(settled);
         }
         let is_only = settled.len() == 1;
         for part in loose {
@@ -285,6 +287,23 @@ impl Classes {
         }
         settled
     }
+}
+
+/// Over UDP the datagrams of a handshake are counted before what it leads to is.
+fn follow_handshakes(parts: Vec<Classified>) -> Vec<Classified> {
+    let is_step =
+        |part: &Classified| matches!(part.class.stage, Stage::Offered | Stage::Handshake);
+    let (steps, mut parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_step);
+    for step in steps {
+        let is_same = |part: &&mut Classified| {
+            part.class.protocol == step.class.protocol && part.class.stage == Stage::Encrypted
+        };
+        match parts.iter_mut().find(is_same) {
+            Some(part) => part.absorb(&step),
+            None => parts.push(step),
+        }
+    }
+    parts
 }
 
 /// The class that connections have most likely gone to: the same protocol, else the most common.

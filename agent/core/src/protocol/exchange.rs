@@ -15,7 +15,8 @@ use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
 
 use super::conversation::{Assessment, Datagram, Exchange, Side};
-use super::tls::Tls;
+use super::quic;
+use super::tls::{Tls, dtls};
 
 /// Datagrams that are looked at, which bounds the time.
 const MAX_DATAGRAMS: usize = 256;
@@ -128,10 +129,10 @@ fn votes(protocol: Protocol, exchange: &Exchange<'_>) -> [(usize, usize); 2] {
 fn confirmed((protocol, stage): (Protocol, Stage), exchange: &Exchange<'_>) -> Finding {
     let stage = match (protocol, stage) {
         (Protocol::Rtp, Stage::Unknown) => sequence::rtp_stage(exchange),
-        (Protocol::Sunrpc | Protocol::Nfs, Stage::Partial)
-            if !spoken(exchange).any(|datagram| payload::is_sealed_call(datagram.payload)) =>
-        {
-            Stage::Plaintext
+        // GSS that seals nothing, or that begins to later.
+        (Protocol::Sunrpc | Protocol::Nfs, _) => {
+            let is_sealed = spoken(exchange).any(|call| payload::is_sealed_call(call.payload));
+            if is_sealed { Stage::Partial } else { Stage::Plaintext }
         }
         (_, stage) => stage,
     };
@@ -143,9 +144,9 @@ fn confirmed((protocol, stage): (Protocol, Stage), exchange: &Exchange<'_>) -> F
 
 /// What the handshake says, where there is one to read.
 fn handshake(protocol: Protocol, exchange: &Exchange<'_>) -> Option<Tls> {
-    let _ = exchange;
     match protocol {
-        Protocol::Quic | Protocol::Gquic | Protocol::Dtls => None,
+        Protocol::Quic | Protocol::Gquic => quic::read(exchange),
+        Protocol::Dtls => dtls::read(exchange),
         _ => None,
     }
 }

@@ -65,7 +65,6 @@ fn quic() {
     check(&[0xc3, 0xfa, 0x1a, 0x2a, 0x3a, 8], 1232, offered);
     check(&[0xc3, 0xfa, 0x1a, 0x2a, 0x3a, 8], 300, UNKNOWN);
     check(&[0xc3, 0, 0, 0, 1, 21], 1200, UNKNOWN);
-    check(&[0xc3, 0, 0, 0, 1, 0, 21], 1200, UNKNOWN);
     check(&[0x43, 0, 0, 0, 1, 8], 1200, UNKNOWN);
     check(&[0xe3, 0, 0, 0, 1, 8], 300, (Protocol::Quic, Stage::Handshake));
     check(b"\xc3Q046\x50", 1350, (Protocol::Gquic, Stage::Partial));
@@ -220,7 +219,7 @@ fn other_ber() {
     check(&search, 70, clear(Protocol::Ldap));
     let sealed = (Protocol::Kerberos, Stage::Partial);
     check(&[0x6a, 0x60, 0x30, 0x5e, 0xa1, 3, 2, 1, 5, 0xa2, 3], 98, sealed);
-    check(&[0x6a, 0x60, 0x30, 0x5e, 0xa1, 3, 2, 1, 4, 0xa2, 3], 98, UNKNOWN);
+    check(&[0x6a, 0x60, 0x30, 0x5e, 0xa1, 3, 2, 2, 4, 0xa2, 3], 98, UNKNOWN);
     check(&[0x7e, 0x60, 0x30, 0x5e, 0xa0, 3, 2, 1, 5, 0xa1, 3], 98, sealed);
 }
 
@@ -264,6 +263,7 @@ fn calls_and_lengths() {
     check(&[0x21, 55, 0, 20], 24, clear(Protocol::Pfcp));
     check(&[0x48, 32, 0, 20], 24, clear(Protocol::Gtp));
     check(&[0x30, 255, 0, 84], 92, clear(Protocol::Gtp));
+    check(&[0x63, 0, 60, 0], 84, clear(Protocol::Enip));
 }
 
 #[test]
@@ -285,9 +285,8 @@ fn fields_of_few_values() {
 
 #[test]
 fn tftp() {
-    whole(b"\0\x01boot.img\0octet\0", clear(Protocol::Tftp));
-    whole(b"\0\x02a\0NetASCII\0", clear(Protocol::Tftp));
-    whole(b"\0\x01boot.img\0other\0", UNKNOWN);
+    on(69, b"\0\x01boot.img\0octet\0", 17, clear(Protocol::Tftp));
+    whole(b"\0\x01boot.img\0octet\0", UNKNOWN);
     whole(b"\0\x06tsize\x001234\0", clear(Protocol::Tftp));
     whole(b"\0\x05\0\x01File not found\0", clear(Protocol::Tftp));
     check(&[0, 3, 0, 1], 516, clear(Protocol::Tftp));
@@ -310,6 +309,18 @@ fn of_rtp_only_the_header_is_known() {
     check(&[0x80, 80, 0x10, 1, 0, 0, 1, 0x40, 0x5a, 0x5a, 0x5a, 0x5a], 172, UNKNOWN);
     check(&[0x81, 200, 0, 12, 1, 2, 3, 4], 112, (Protocol::Rtp, Stage::Unknown));
     check(&[0x81, 200, 0, 5, 1, 2, 3, 4], 112, UNKNOWN);
+}
+
+#[test]
+fn what_is_settled_does_not_change() {
+    let stun = window(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    let hello = window(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1]);
+    for reading in Protocol::ALL.iter().flat_map(|p| Stage::ALL.map(|stage| (*p, stage))) {
+        for (bytes, len) in [(&stun, 28), (&hello, 113)] {
+            assert!(!is_settled(reading) || later(reading, bytes, len).1 == reading.1);
+        }
+    }
+    assert!(!is_settled((Protocol::Stun, Stage::MayUpgrade)));
 }
 
 #[test]

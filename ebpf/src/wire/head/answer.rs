@@ -6,8 +6,8 @@ use super::super::window::Window;
 use super::{Before, Head, Tell};
 
 /// A message that answers, or nothing.
-#[inline(always)]
-pub(super) const fn head(window: Window, before: Before) -> Head {
+#[inline(never)]
+pub(super) const fn head(window: &Window, before: &Before) -> Head {
     if !window.has(1) {
         return Head::UNKNOWN;
     }
@@ -28,7 +28,7 @@ pub(super) const fn head(window: Window, before: Before) -> Head {
 
 /// What a server says to a request for encryption.
 #[inline(always)]
-const fn to_request(window: Window, before: Before) -> Head {
+const fn to_request(window: &Window, before: &Before) -> Head {
     const POSTGRESQL: u8 = Protocol::Postgresql as u8;
     const IMAP: u8 = Protocol::Imap as u8;
     const RDP: u8 = Protocol::Rdp as u8;
@@ -52,7 +52,7 @@ const fn to_request(window: Window, before: Before) -> Head {
 
 /// A reply code or a word, as mail, news and file servers send.
 #[inline(always)]
-const fn reply(window: Window) -> Head {
+const fn reply(window: &Window) -> Head {
     if !window.has(4) {
         return Head::UNKNOWN;
     }
@@ -68,8 +68,8 @@ const fn reply(window: Window) -> Head {
 
 /// A tagged answer of IMAP: `OK`, `NO` or `BAD` behind the tag.
 #[inline(always)]
-const fn tagged(window: Window) -> Head {
-    let rest = super::text::word_end(window, 10);
+const fn tagged(window: &Window) -> Head {
+    let rest = super::text::word_end(*window);
     if !rest.has(4) {
         return Head::UNKNOWN;
     }
@@ -84,7 +84,7 @@ const fn tagged(window: Window) -> Head {
 /// A connection confirm with the protocol that the server chose (MS-RDPBCGR, sections 2.2.1.2 to
 /// 2.2.1.2.2); 0, or no choice at all, is RDP's own sealing.
 #[inline(always)]
-const fn rdp(window: Window) -> Head {
+const fn rdp(window: &Window) -> Head {
     if !window.has(11) || window.half(0) != 0x0300 || window.byte(5) != 0xd0 {
         return Head::UNKNOWN;
     }
@@ -100,7 +100,7 @@ const fn rdp(window: Window) -> Head {
 }
 
 #[inline(always)]
-const fn from_client(window: Window, before: Before) -> Head {
+const fn from_client(window: &Window, before: &Before) -> Head {
     const POSTGRESQL: u8 = Protocol::Postgresql as u8;
     const SSH: u8 = Protocol::Ssh as u8;
     const SOCKS: u8 = Protocol::Socks as u8;
@@ -119,7 +119,7 @@ const fn from_client(window: Window, before: Before) -> Head {
 }
 
 #[inline(always)]
-const fn from_server(window: Window, before: Before) -> Head {
+const fn from_server(window: &Window, before: &Before) -> Head {
     const POSTGRESQL: u8 = Protocol::Postgresql as u8;
     const SSH: u8 = Protocol::Ssh as u8;
     const SOCKS: u8 = Protocol::Socks as u8;
@@ -138,7 +138,7 @@ const fn from_server(window: Window, before: Before) -> Head {
 /// The message behind which all is protected: a packet of one byte, 21, and padding (RFC 4253,
 /// sections 6 and 7.3).
 #[inline(always)]
-const fn new_keys(window: Window) -> Head {
+const fn new_keys(window: &Window) -> Head {
     let length = window.word(0);
     let is_it = window.has(6)
         && length >= 5
@@ -150,7 +150,7 @@ const fn new_keys(window: Window) -> Head {
 
 /// An authentication request (PostgreSQL's protocol, "Message Formats").
 #[inline(always)]
-const fn authentication(window: Window) -> Head {
+const fn authentication(window: &Window) -> Head {
     let sure = Head::sure(Protocol::Postgresql);
     match window.byte(0) {
         b'R' if !window.has(9) => Head::UNKNOWN,
@@ -169,7 +169,7 @@ const fn authentication(window: Window) -> Head {
 
 /// The chosen method (RFC 1928, section 3), or what became of a version 4 request.
 #[inline(always)]
-const fn socks(window: Window) -> Head {
+const fn socks(window: &Window) -> Head {
     let is_choice = matches!(window.half(0), 0x0500..=0x0509 | 0x05ff | 0x0580..=0x058f);
     let is_result = matches!(window.half(0), 0x005a..=0x005d) && window.has(8);
     Head::weak(Protocol::Socks).only_if(window.has(2) && (is_choice || is_result))
@@ -177,13 +177,9 @@ const fn socks(window: Window) -> Head {
 
 /// Packets of MySQL: length, lowest byte first, and a number that counts up.
 #[inline(always)]
-const fn mysql(window: Window, before: Before) -> Head {
+const fn mysql(window: &Window, before: &Before) -> Head {
     if !window.has(6) {
         return Head::UNKNOWN;
-    }
-    // Once the client asked for TLS, its records and those of the server are what comes.
-    if super::tls::is_record(window) {
-        return super::tls::record(window, before);
     }
     let (length, number) = (window.word_le(0) & 0xff_ffff, window.byte(3));
     if length == 0 || length > 1 << 20 {
@@ -191,7 +187,7 @@ const fn mysql(window: Window, before: Before) -> Head {
     }
     let more = Head::of(Protocol::Mysql, Tell::More);
     match (before.is_client(), number) {
-        (true, 1) if before.is_first => super::binary::mysql_login(window, length),
+        (true, 1) if before.is_first => super::binary::mysql_login(*window, length),
         (true, 3 | 5) if before.own == Protocol::Mysql as u8 => {
             Head::of(Protocol::Mysql, Tell::Answer)
         }
@@ -202,7 +198,7 @@ const fn mysql(window: Window, before: Before) -> Head {
 
 /// The server asks for another plugin by its name.
 #[inline(always)]
-const fn switch(window: Window, length: u32) -> Head {
+const fn switch(window: &Window, length: u32) -> Head {
     let mysql = Head::sure(Protocol::Mysql);
     if length < 9 {
         // A short one asks for the way of old, or ends rows.

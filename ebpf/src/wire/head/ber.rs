@@ -11,14 +11,14 @@ const LONGEST: u32 = 1 << 24;
 
 /// A message that starts with a SEQUENCE and an INTEGER: LDAP's id (RFC 4511, section 4.1.1) or
 /// SNMP's version (RFC 3416).
-#[inline(always)]
-pub(super) const fn head(window: Window, before: Before) -> Head {
+#[inline(never)]
+pub(super) const fn head(window: &Window, before: &Before) -> Head {
     let Some((length, inner)) = window.ber() else { return Head::UNKNOWN };
     let id_len = inner.byte(1);
-    if !inner.has(8) || length < 5 || length > LONGEST || inner.byte(0) != 2 {
+    if length < 5 || length > LONGEST || inner.byte(0) != 2 || id_len == 0 || id_len > 4 {
         return Head::UNKNOWN;
     }
-    if id_len == 0 || id_len > 4 {
+    if !inner.has(4 + id_len as u32) {
         return Head::UNKNOWN;
     }
     let (version, operation) = (inner.byte(2), inner.skip(2 + id_len as u32));
@@ -56,7 +56,7 @@ const fn bind(operation: Window) -> Head {
         0x80 => ldap,
         0xa3 => match proof.ber() {
             Some((_, mechanism)) if mechanism.has(6) => {
-                ldap.with(text::mechanism(mechanism.skip(2)))
+                ldap.with(text::mechanism(mechanism.word(2)))
             }
             _ => Head::UNKNOWN,
         },
@@ -67,7 +67,7 @@ const fn bind(operation: Window) -> Head {
 /// An extended request, of which StartTLS is one: `1.3.6.1.4.1.1466.20037` (RFC 4511, section
 /// 4.14.1).
 #[inline(always)]
-const fn extended(operation: Window, before: Before) -> Head {
+const fn extended(operation: Window, before: &Before) -> Head {
     let Some((_, name)) = operation.ber() else { return Head::UNKNOWN };
     let is_near = name.byte(0) == 0x80
         && name.byte(1) == 22

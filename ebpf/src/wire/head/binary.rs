@@ -14,17 +14,8 @@ const PROXY: u64 = 0x0d0a_0d0a_000d_0a51;
 const STUN_COOKIE: u32 = 0x2112_a442;
 
 /// A message that starts with a byte that is no printable character.
-#[inline(always)]
-pub(super) const fn head(window: Window, before: Before) -> Head {
-    if tls::is_record(window) {
-        return tls::record(window, before);
-    }
-    let found = by_first_byte(window, before);
-    if found.is_recognised() { found } else { by_length(window, before) }
-}
-
-#[inline(always)]
-const fn by_first_byte(window: Window, before: Before) -> Head {
+#[inline(never)]
+pub(super) const fn head(window: &Window, before: &Before) -> Head {
     match window.byte(0) {
         0x00 => zero(window, before),
         0x01 => one(window, before),
@@ -49,53 +40,49 @@ const fn by_first_byte(window: Window, before: Before) -> Head {
 }
 
 /// A length comes first, in two, three or four bytes.
-#[inline(always)]
-pub(super) const fn by_length(window: Window, before: Before) -> Head {
+#[inline(never)]
+pub(super) const fn by_length(window: &Window, before: &Before) -> Head {
     let found = sized_strongly(window, before);
     if found.is_recognised() { found } else { sized_weakly(window, before) }
 }
 
 /// With so much behind the length that nothing else looks so.
 #[inline(always)]
-const fn sized_strongly(window: Window, before: Before) -> Head {
+const fn sized_strongly(window: &Window, before: &Before) -> Head {
     let (first, second) = (window.word(0), window.word(4));
     if !before.is_client() && window.has(7) && is_mysql_greeting(window) {
         return Head::sure(Protocol::Mysql);
     }
-    if !window.has(16) {
-        return dns(window);
-    }
+    let is_sized = first <= LONGEST && window.has(16);
     // MongoDB counts lowest byte first and has its operation in the fourth word.
-    let is_mongo = matches!(window.word_le(12), 1 | 2001..=2007 | 2010..=2013)
+    let is_mongo = window.has(16)
+        && matches!(window.word_le(12), 1 | 2001..=2007 | 2010..=2013)
         && first.swap_bytes() >= 16
         && first.swap_bytes() <= LONGEST;
     if is_mongo {
-        return Head::sure(Protocol::Mongodb);
+        Head::sure(Protocol::Mongodb)
+    } else if is_dns(window) {
+        Head::sure(Protocol::Dns)
+    } else if !is_sized {
+        Head::UNKNOWN
+    } else if first == second.wrapping_add(4) && window.byte(8) == 0x08 && window.byte(9) < 0x60 {
+        Head::sure(Protocol::Pulsar)
+    } else if second < first && second > 2 && window.half(8) == half(b"{\"") {
+        // The upper byte of the second length says how the header is written: 0 is JSON.
+        Head::sure(Protocol::Rocketmq)
+    } else if window.byte(4) == 1 && window.long(5) == u64::from_be_bytes(*b"ActiveMQ") {
+        Head::sure(Protocol::Openwire)
+    } else if second == 0x1001_2c3c {
+        Head::sure(Protocol::Tars)
+    } else if is_smpp(window) {
+        Head::sure(Protocol::Smpp)
+    } else {
+        Head::UNKNOWN
     }
-    if first > LONGEST {
-        return dns(window);
-    }
-    if first == second.wrapping_add(4) && window.byte(8) == 0x08 && window.byte(9) < 0x60 {
-        return Head::sure(Protocol::Pulsar);
-    }
-    // The upper byte of the second length says how the header is written: 0 is JSON.
-    if second < first && second > 2 && window.half(8) == half(b"{\"") {
-        return Head::sure(Protocol::Rocketmq);
-    }
-    if window.byte(4) == 1 && window.long(5) == u64::from_be_bytes(*b"ActiveMQ") {
-        return Head::sure(Protocol::Openwire);
-    }
-    if second == 0x1001_2c3c {
-        return Head::sure(Protocol::Tars);
-    }
-    if is_smpp(window) {
-        return Head::sure(Protocol::Smpp);
-    }
-    dns(window)
 }
 
 #[inline(always)]
-const fn sized_weakly(window: Window, before: Before) -> Head {
+const fn sized_weakly(window: &Window, before: &Before) -> Head {
     if is_tns(window) {
         return Head::of(
             Protocol::OracleTns,
@@ -130,7 +117,7 @@ const fn half(text: &[u8; 2]) -> u16 {
 
 /// Whether a header of version 2 of the PROXY protocol starts here.
 #[inline(always)]
-pub(super) const fn is_proxy(window: Window) -> bool {
+pub(super) const fn is_proxy(window: &Window) -> bool {
     window.has(13)
         && window.first() == PROXY
         && window.word(8) == 0x5549_540a
@@ -139,7 +126,7 @@ pub(super) const fn is_proxy(window: Window) -> bool {
 
 /// A length of which the first byte is 0, and other zeros.
 #[inline(always)]
-const fn zero(window: Window, before: Before) -> Head {
+const fn zero(window: &Window, before: &Before) -> Head {
     let (first, second) = (window.word(0), window.word(4));
     if !window.has(8) {
         return Head::UNKNOWN;
@@ -174,7 +161,7 @@ const fn zero(window: Window, before: Before) -> Head {
     if is_settings(window) {
         return Head::sure(Protocol::Http2);
     }
-    if is_stun(window) {
+    if is_stun(window) || is_framed_stun(window) {
         return Head::sure(Protocol::Stun);
     }
     if is_thrift(second) && window.has(12) && window.word(8) < 256 {
@@ -200,7 +187,7 @@ const fn smb(kind: u8) -> Head {
 
 /// A length in four bytes (RFC 4120, section 7.2.2), then a message of which the own length agrees.
 #[inline(always)]
-const fn is_kerberos(window: Window) -> bool {
+const fn is_kerberos(window: &Window) -> bool {
     let inner = window.skip(4);
     let is_message = matches!(inner.byte(0), 0x6a..=0x6f | 0x74 | 0x75 | 0x7e);
     let length = match inner.byte(1) {
@@ -216,7 +203,7 @@ const fn is_kerberos(window: Window) -> bool {
 /// A frame header: 24-bit length in multiples of 6, type 4, no flags, stream 0 (RFC 9113, section
 /// 6.5).
 #[inline(always)]
-const fn is_settings(window: Window) -> bool {
+const fn is_settings(window: &Window) -> bool {
     let length = window.word(0) >> 8;
     window.has(9)
         && length <= 0xff
@@ -227,8 +214,16 @@ const fn is_settings(window: Window) -> bool {
 
 /// Message type, a length in multiples of 4, the cookie.
 #[inline(always)]
-const fn is_stun(window: Window) -> bool {
+const fn is_stun(window: &Window) -> bool {
     window.has(8) && window.byte(0) < 2 && window.half(2) & 3 == 0 && window.word(4) == STUN_COOKIE
+}
+
+/// The same behind a length of the frame (RFC 4571, section 2).
+#[inline(always)]
+const fn is_framed_stun(window: &Window) -> bool {
+    window.has(10)
+        && window.word(6) == STUN_COOKIE
+        && window.half(0).wrapping_sub(20) == window.half(4)
 }
 
 /// Version 1 of the binary protocol and a message type.
@@ -238,7 +233,7 @@ const fn is_thrift(word: u32) -> bool {
 }
 
 #[inline(always)]
-const fn one(window: Window, before: Before) -> Head {
+const fn one(window: &Window, before: &Before) -> Head {
     if is_stun(window) {
         return Head::sure(Protocol::Stun);
     }
@@ -268,7 +263,7 @@ const fn one(window: Window, before: Before) -> Head {
 /// Version 1, lengths in multiples of four, no reserved flag, a known command (RFC 6733, section
 /// 3).
 #[inline(always)]
-const fn is_diameter(window: Window) -> bool {
+const fn is_diameter(window: &Window) -> bool {
     let (length, command) = (window.word(0) & 0xff_ffff, window.word(4) & 0xff_ffff);
     window.has(12)
         && length >= 20
@@ -280,7 +275,7 @@ const fn is_diameter(window: Window) -> bool {
 
 /// TPKT (RFC 1006): a connection request of X.224, or S7's data.
 #[inline(always)]
-const fn three(window: Window, before: Before) -> Head {
+const fn three(window: &Window, before: &Before) -> Head {
     let length = window.half(2);
     if window.byte(1) != 0 || !window.has(8) || length < 7 {
         return tds(window, before);
@@ -306,13 +301,13 @@ const fn three(window: Window, before: Before) -> Head {
 
 /// Cassandra, a server of TDS, SOCKS 4.
 #[inline(always)]
-const fn tds_answer(window: Window, before: Before) -> Head {
+const fn tds_answer(window: &Window, before: &Before) -> Head {
     let found = cassandra(window);
     if found.is_recognised() {
         return found;
     }
     if is_tds(window) {
-        let packed = packed(window.skip(8), before);
+        let packed = packed(&window.skip(8), before);
         return if packed.is_recognised() { packed } else { Head::weak(Protocol::Tds) };
     }
     let is_socks = before.is_client()
@@ -324,7 +319,7 @@ const fn tds_answer(window: Window, before: Before) -> Head {
 
 /// SOCKS 5, DCE RPC, DNP3, Cassandra.
 #[inline(always)]
-const fn five(window: Window, before: Before) -> Head {
+const fn five(window: &Window, before: &Before) -> Head {
     if window.has(3) && window.byte(1) == 0x64 && window.byte(2) >= 5 {
         return Head::sure(Protocol::Dnp3);
     }
@@ -346,7 +341,7 @@ const fn five(window: Window, before: Before) -> Head {
 
 /// Version 5.0, a type, a representation, a length (MS-RPCE, section 2.2.2; C706, chapter 12).
 #[inline(always)]
-const fn is_dcerpc(window: Window) -> bool {
+const fn is_dcerpc(window: &Window) -> bool {
     let length = window.half(8).swap_bytes();
     window.byte(2) <= 19
         && matches!(window.byte(4), 0x00 | 0x10)
@@ -356,8 +351,8 @@ const fn is_dcerpc(window: Window) -> bool {
 }
 
 /// A request of versions 3 to 5: flags, stream, operation, length (CQL binary protocol, section 2).
-#[inline(always)]
-const fn cassandra(window: Window) -> Head {
+#[inline(never)]
+const fn cassandra(window: &Window) -> Head {
     let (operation, length) = (window.byte(4), window.word(5));
     if !window.has(9) || window.byte(1) > 0x1f || length > LONGEST {
         return Head::UNKNOWN;
@@ -377,7 +372,7 @@ const fn cassandra(window: Window) -> Head {
 
 /// MQTT's CONNECT, or TDS' login.
 #[inline(always)]
-const fn connect_or_login(window: Window) -> Head {
+const fn connect_or_login(window: &Window) -> Head {
     let body = match (window.byte(1), window.byte(2)) {
         (0..=0x7f, _) => window.skip(2),
         (_, 0..=0x7f) => window.skip(3),
@@ -399,7 +394,7 @@ const fn connect_or_login(window: Window) -> Head {
 
 /// TDS' pre-login, in which TLS is negotiated and packed (MS-TDS, section 2.2.6.5); AJP.
 #[inline(always)]
-const fn twelve(window: Window, before: Before) -> Head {
+const fn twelve(window: &Window, before: &Before) -> Head {
     if window.has(5) && window.byte(1) == 0x34 && matches!(window.byte(4), 2 | 7 | 8 | 10) {
         return Head::sure(Protocol::Ajp);
     }
@@ -412,29 +407,29 @@ const fn twelve(window: Window, before: Before) -> Head {
         let is_version = inner.half(1) >= 6 && inner.half(1) < 256 && inner.half(3) == 6;
         return Head::sure(Protocol::Tds).only_if(is_version);
     }
-    packed(inner, before)
+    packed(&inner, before)
 }
 
 /// A record of TLS inside a packet of TDS.
 #[inline(always)]
-const fn packed(inner: Window, before: Before) -> Head {
-    if !tls::is_record(inner) {
+const fn packed(inner: &Window, before: &Before) -> Head {
+    if !tls::is_record(*inner) {
         return Head::UNKNOWN;
     }
     Head::of(Protocol::Tds, tls::record(inner, before).tell)
 }
 
 /// Type, status, length, session, a counter, and 0 (MS-TDS, section 2.2.3.1).
-#[inline(always)]
-const fn is_tds(window: Window) -> bool {
+#[inline(never)]
+const fn is_tds(window: &Window) -> bool {
     let length = window.half(2);
     window.has(9) && window.byte(1) <= 0x09 && length > 8 && length <= 32_767 && window.byte(7) == 0
 }
 
 /// Batches and remote calls: many things look so, so that the answer has to fit, too.
 #[inline(always)]
-const fn tds(window: Window, before: Before) -> Head {
-    let is_counted = window.byte(6) <= 2 && matches!(window.byte(1), 0 | 1 | 8 | 9);
+const fn tds(window: &Window, before: &Before) -> Head {
+    let is_counted = window.byte(6) <= 2;
     if !is_tds(window) || !is_counted || window.half(4) != 0 {
         return Head::UNKNOWN;
     }
@@ -444,8 +439,8 @@ const fn tds(window: Window, before: Before) -> Head {
 
 /// The first bit is set: SSL 2, Sun RPC, Thrift, memcached, NetBIOS, Cassandra's answers.
 #[inline(always)]
-const fn high(window: Window, before: Before) -> Head {
-    let old = if before.is_client() { tls::old_hello(window) } else { tls::old_answer(window) };
+const fn high(window: &Window, before: &Before) -> Head {
+    let old = if before.is_client() { tls::old_hello(*window) } else { tls::old_answer(*window) };
     let is_old_answer = !before.is_client() && before.heard == Protocol::Tls as u8;
     if old.is_recognised() && (before.is_client() || is_old_answer) {
         return old;
@@ -477,7 +472,7 @@ const fn high(window: Window, before: Before) -> Head {
 
 /// The last fragment of a call of RPC version 2, or of its reply (RFC 5531, sections 9 and 11).
 #[inline(always)]
-const fn sunrpc(window: Window, before: Before) -> Head {
+const fn sunrpc(window: &Window, before: &Before) -> Head {
     let length = window.word(0) & 0x7fff_ffff;
     if !window.has(16) || length < 16 || length > LONGEST {
         return Head::UNKNOWN;
@@ -497,7 +492,7 @@ const fn sunrpc(window: Window, before: Before) -> Head {
 
 /// The binary protocol: an operation, lengths that fit into the whole, data type 0.
 #[inline(always)]
-const fn memcached(window: Window) -> Head {
+const fn memcached(window: &Window) -> Head {
     let (key, extras, total) = (window.half(2), window.byte(4), window.word(8));
     let is_it = window.has(12)
         && window.byte(0) <= 0x81
@@ -512,7 +507,7 @@ const fn memcached(window: Window) -> Head {
 
 /// ZMTP, BGP, Telnet.
 #[inline(always)]
-const fn ff(window: Window) -> Head {
+const fn ff(window: &Window) -> Head {
     match window.byte(1) {
         // A signature: a length of old, and 0x7f (ZMTP 3.1, section 3.1).
         0 => Head::sure(Protocol::Zmtp)
@@ -536,14 +531,14 @@ const fn ff(window: Window) -> Head {
 
 /// AJP's answers: `AB`, a length, and what a container sends.
 #[inline(always)]
-pub(super) const fn ajp_reply(window: Window) -> Head {
+pub(super) const fn ajp_reply(window: &Window) -> Head {
     let is_kind = matches!(window.byte(4), 3..=6 | 9);
     Head::weak(Protocol::Ajp).only_if(window.has(5) && window.half(2) <= 8192 && is_kind)
 }
 
 /// A frame of IEC 60870-5-104: its length, and its kind in the two lowest bits.
 #[inline(always)]
-pub(super) const fn iec104(window: Window, before: Before) -> Head {
+pub(super) const fn iec104(window: &Window, before: &Before) -> Head {
     let (length, control) = (window.byte(1), window.byte(2));
     if !window.has(6) || length < 4 || length > 253 {
         return Head::UNKNOWN;
@@ -566,7 +561,7 @@ pub(super) const fn iec104(window: Window, before: Before) -> Head {
 /// A command and a length, lowest byte first, a session, and zeros for status and options
 /// (EtherNet/IP, volume 2, section 2-3).
 #[inline(always)]
-pub(super) const fn enip(window: Window) -> Head {
+pub(super) const fn enip(window: &Window) -> Head {
     let command = window.half(0).swap_bytes();
     let is_it = window.has(24)
         && matches!(command, 0x63..=0x66 | 0x6f | 0x70)
@@ -578,7 +573,7 @@ pub(super) const fn enip(window: Window) -> Head {
 
 /// A typed message of PostgreSQL in the middle of a conversation: weak, as is its answer.
 #[inline(always)]
-pub(super) const fn postgresql_message(window: Window, before: Before) -> Head {
+pub(super) const fn postgresql_message(window: &Window, before: &Before) -> Head {
     let length = window.word(1);
     let is_kind = if before.is_client() {
         matches!(
@@ -598,7 +593,7 @@ pub(super) const fn postgresql_message(window: Window, before: Before) -> Head {
 /// A greeting, version 10: a length, number 0, and a version in text (MySQL's protocol,
 /// "Protocol::HandshakeV10"); or an error in its place.
 #[inline(always)]
-const fn is_mysql_greeting(window: Window) -> bool {
+const fn is_mysql_greeting(window: &Window) -> bool {
     let length = window.word_le(0);
     if length < 16 || length >= 1024 {
         return false;
@@ -627,7 +622,7 @@ pub(super) const fn mysql_login(window: Window, length: u32) -> Head {
 
 /// The same where the greeting was not seen: it has 23 bytes of 0, of which MariaDB uses four.
 #[inline(always)]
-const fn mysql_unseen(window: Window, before: Before) -> Head {
+const fn mysql_unseen(window: &Window, before: &Before) -> Head {
     let length = window.word_le(0) & 0xff_ffff;
     let is_login = before.is_client()
         && window.has(32)
@@ -636,13 +631,13 @@ const fn mysql_unseen(window: Window, before: Before) -> Head {
         && length < 4096
         && window.long(13) == 0
         && window.long(20) == 0;
-    if is_login { mysql_login(window, length) } else { Head::UNKNOWN }
+    if is_login { mysql_login(*window, length) } else { Head::UNKNOWN }
 }
 
 /// A length, then a query or its answer (RFC 1035, section 4.2.2): one question, which begins with
 /// a label.
 #[inline(always)]
-const fn dns(window: Window) -> Head {
+const fn is_dns(window: &Window) -> bool {
     let (length, flags) = (window.half(0), window.half(4));
     let (questions, answers) = (window.half(6), window.half(8));
     let (authorities, additional) = (window.half(10), window.half(12));
@@ -655,12 +650,12 @@ const fn dns(window: Window) -> Head {
     let is_bare = answers == 0 && authorities == 0 && additional <= 2 && flags & 0xf == 0;
     let is_answer = answers < 256 && authorities < 256 && additional < 256;
     let is_it = if flags & 0x8000 == 0 { is_bare } else { is_answer };
-    Head::sure(Protocol::Dns).only_if(is_standard && is_it)
+    is_standard && is_it
 }
 
 /// Length, command, status, number (SMPP 3.4, section 3.2): a request to bind, or an answer.
 #[inline(always)]
-const fn is_smpp(window: Window) -> bool {
+const fn is_smpp(window: &Window) -> bool {
     let command = window.word(4);
     window.word(0) >= 16
         && matches!(command & 0x7fff_ffff, 1..=9 | 0x15 | 0x103)
@@ -673,7 +668,7 @@ const fn is_smpp(window: Window) -> bool {
 
 /// Length, no checksum, a type, and 0 (Oracle Net); a connect has a version.
 #[inline(always)]
-const fn is_tns(window: Window) -> bool {
+const fn is_tns(window: &Window) -> bool {
     let length = window.half(0);
     if !window.has(8) || length < 8 || window.half(2) != 0 || window.half(6) != 0 {
         return false;
@@ -689,7 +684,7 @@ const fn is_tns(window: Window) -> bool {
 /// Length, 0xd0, a format, a number, and the code of what is asked (DRDA volume 3, DDM data
 /// streams).
 #[inline(always)]
-const fn is_drda(window: Window) -> bool {
+const fn is_drda(window: &Window) -> bool {
     window.has(10)
         && window.byte(2) == 0xd0
         && window.half(0) >= 10
@@ -700,7 +695,7 @@ const fn is_drda(window: Window) -> bool {
 /// A request: length, kind, version, number, and the client's name (Kafka's protocol, "Request
 /// Header v1"); without a name it is weak.
 #[inline(always)]
-const fn kafka(window: Window, before: Before) -> Head {
+const fn kafka(window: &Window, before: &Before) -> Head {
     let (length, kind, version) = (window.word(0), window.half(4), window.half(6));
     let name = window.half(12);
     if !window.has(16) || !before.is_client() || length < 10 || length > LONGEST {
@@ -725,7 +720,7 @@ const fn is_graphic(byte: u8) -> bool {
 /// A length, then an operation that resets a session, from the client or the server (OpenVPN's
 /// `ssl_pkt.h`).
 #[inline(always)]
-const fn is_openvpn(window: Window) -> bool {
+const fn is_openvpn(window: &Window) -> bool {
     let length = window.half(0);
     window.has(16)
         && length >= 14
@@ -734,7 +729,7 @@ const fn is_openvpn(window: Window) -> bool {
 }
 
 #[inline(always)]
-const fn openvpn(window: Window, before: Before) -> Head {
+const fn openvpn(window: &Window, before: &Before) -> Head {
     let tell = match (window.byte(2), before.is_client()) {
         (0x38 | 0x50, true) | (0x40, false) => Tell::Hello,
         (0x30 | 0x48, _) if before.own == Protocol::Openvpn as u8 => Tell::Sealed,
@@ -746,7 +741,7 @@ const fn openvpn(window: Window, before: Before) -> Head {
 
 /// A number, protocol 0, a length, a unit and a function (MODBUS over TCP, section 3.1.3).
 #[inline(always)]
-const fn is_modbus(window: Window) -> bool {
+const fn is_modbus(window: &Window) -> bool {
     let (length, function) = (window.half(4), window.byte(7) & 0x7f);
     window.has(8)
         && window.half(2) == 0

@@ -13,30 +13,26 @@ const CASES: u32 = 0x2020_2020;
 
 /// A message that starts with a printable character.
 #[inline(always)]
-pub(super) const fn head(window: Window, before: Before) -> Head {
+pub(super) const fn head(window: &Window, before: &Before) -> Head {
     if !window.has(4) {
         return Head::UNKNOWN;
     }
-    let found = exact(window, before);
-    if found.is_recognised() {
-        return found;
+    let mut found = exact(window, before);
+    if !found.is_recognised() {
+        found = any_case(window, before);
     }
-    let found = any_case(window, before);
-    if found.is_recognised() {
-        return found;
+    if !found.is_recognised() {
+        found = shaped(window, before);
     }
-    let found = shaped(window, before);
-    if found.is_recognised() {
-        return found;
+    if !found.is_recognised() {
+        found = tagged(window, before);
     }
-    let found = tagged(window, before);
-    // A length may be printable, too.
-    if found.is_recognised() { found } else { super::binary::by_length(window, before) }
+    found
 }
 
 /// Words that are written in one way.
-#[inline(always)]
-const fn exact(window: Window, before: Before) -> Head {
+#[inline(never)]
+const fn exact(window: &Window, before: &Before) -> Head {
     match &window.tag() {
         b"HTTP" => status(window, before),
         b"PRI " => Head::sure(Protocol::Http2).only_if(starts!(window, b"PRI * HT")),
@@ -77,28 +73,39 @@ const fn exact(window: Window, before: Before) -> Head {
         b"<sta" if starts!(window, b"<starttl") => Head::of(Protocol::Xmpp, Tell::Ask),
         b"<pro" if starts!(window, b"<proceed") => Head::of(Protocol::Xmpp, Tell::GoAhead),
         b"CONN" => connect(window),
-        b"GET " | b"PUT " => target(window.skip(4)),
-        b"HEAD" | b"POST" | b"COPY" | b"MOVE" | b"LOCK" => target_after(window, 4),
-        b"PATC" | b"TRAC" | b"MKCO" => target_after(window, 5),
-        b"DELE" | b"SEAR" | b"REPO" | b"UNLO" => target_after(window, 6),
-        b"NOTI" if starts!(window, b"NOTICE ") => notice(window),
-        b"NOTI" => target_after(window, 6),
-        b"OPTI" => target_after(window, 7),
-        b"PROP" | b"SUBS" | b"UNSU" | b"RPC_" => far_target(window),
-        b"REGI" | b"INVI" | b"CANC" | b"MESS" | b"REFE" | b"PUBL" | b"UPDA" | b"PRAC" => {
-            far_target(window)
-        }
-        b"ACK " | b"BYE " => target(window.skip(4)),
-        b"DESC" | b"SETU" | b"PLAY" | b"PAUS" | b"TEAR" | b"ANNO" | b"RECO" | b"GET_" | b"SET_" => {
-            far_target(window)
-        }
-        _ => Head::UNKNOWN,
+        _ => method(window),
+    }
+}
+
+/// A request of HTTP, RTSP or SIP: its method, then what it is applied to.
+#[inline(never)]
+const fn method(window: &Window) -> Head {
+    let is_known = match &window.tag() {
+        b"GET " | b"PUT " | b"HEAD" | b"POST" | b"COPY" | b"MOVE" | b"LOCK" | b"PATC" | b"TRAC"
+        | b"MKCO" | b"DELE" | b"SEAR" | b"REPO" | b"UNLO" | b"NOTI" | b"OPTI" => true,
+        b"PROP" | b"SUBS" | b"UNSU" | b"RPC_" | b"REGI" | b"INVI" | b"CANC" | b"MESS" | b"REFE"
+        | b"PUBL" | b"UPDA" | b"PRAC" | b"ACK " | b"BYE " | b"DESC" | b"SETU" | b"PLAY"
+        | b"PAUS" | b"TEAR" | b"ANNO" | b"RECO" | b"GET_" | b"SET_" => false,
+        _ => return Head::UNKNOWN,
+    };
+    if starts!(window, b"NOTICE ") {
+        let is_irc = starts!(window, b"NOTICE A") || starts!(window, b"NOTICE *");
+        return Head::sure(Protocol::Irc).only_if(is_irc);
+    }
+    let rest = word_end(*window);
+    if rest.byte(0) != b' ' {
+        return Head::UNKNOWN;
+    }
+    match target(rest.skip(1)) {
+        // A method that few know is one only before a target that is one.
+        Head { tell: Tell::Weak, .. } if !is_known => Head::UNKNOWN,
+        found => found,
     }
 }
 
 /// Commands of mail, news, file and chat servers, in any case.
-#[inline(always)]
-const fn any_case(window: Window, before: Before) -> Head {
+#[inline(never)]
+const fn any_case(window: &Window, before: &Before) -> Head {
     // Letters only: what else looks like one in this way is in no command.
     let word = (window.first() >> 32) as u32;
     if word & 0x4040_4040 != 0x4040_4040 && word & 0x4040_40ff != 0x4040_4020 {
@@ -129,6 +136,7 @@ const fn any_case(window: Window, before: Before) -> Head {
         b"QUIT" | b"NOOP" => Head::of(Protocol::Unknown, Tell::More).only_if(ends_word(window)),
         b"NICK" => Head::sure(Protocol::Irc).only_if(ends_word(window)),
         b"CAP\0" => Head::sure(Protocol::Irc),
+        b"PRIV" => Head::sure(Protocol::Irc).only_if(starts!(window, b"PRIVMSG ")),
         b"JOIN" => Head::weak(Protocol::Irc).only_if(ends_word(window)),
         b"MODE" if window.has(8) => {
             let reader = starts!(window.skip(4), b" READER") || starts!(window.skip(4), b" reader");
@@ -149,18 +157,8 @@ const fn any_case(window: Window, before: Before) -> Head {
 
 /// Whether a word of four letters ends here.
 #[inline(always)]
-const fn ends_word(window: Window) -> bool {
+const fn ends_word(window: &Window) -> bool {
     window.has(5) && matches!(window.byte(4), b' ' | b'\r' | b'\n')
-}
-
-/// What a method of so many letters is applied to.
-#[inline(always)]
-const fn target_after(window: Window, letters: u32) -> Head {
-    if window.has(letters + 1) && window.byte(letters) == b' ' {
-        target(window.skip(letters + 1))
-    } else {
-        Head::UNKNOWN
-    }
 }
 
 /// What a method of HTTP, RTSP or SIP is applied to.
@@ -179,39 +177,47 @@ const fn target(rest: Window) -> Head {
     }
 }
 
-/// The target behind a method of up to fourteen letters.
-#[inline(always)]
-const fn far_target(window: Window) -> Head {
-    let rest = word_end(window.skip(4), 10);
-    // A method that few know is one only before a target that is one.
-    match target(rest.skip(1)) {
-        Head { tell: Tell::Weak, .. } => Head::UNKNOWN,
-        found => found.only_if(rest.byte(0) == b' '),
-    }
+/// The window from the first space on, which is looked for in sixteen bytes; without one, all.
+#[inline(never)]
+pub(super) const fn word_end(window: Window) -> Window {
+    let first = spaces(window.first());
+    let second = spaces(window.long(8));
+    let at = match (first, second) {
+        (0, 0) => 0,
+        (0, second) => 8 + position(second),
+        (first, _) => position(first),
+    };
+    window.skip(at)
 }
 
-/// The window from the first space on, or from so far on.
+/// A bit at the top of each byte that is a space.
 #[inline(always)]
-pub(super) const fn word_end(window: Window, most: u32) -> Window {
-    let mut rest = window;
-    let mut at = 0;
-    while at < most && rest.byte(0) != b' ' {
-        rest = rest.skip(1);
+const fn spaces(word: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let differs = word ^ 0x2020_2020_2020_2020;
+    !(((differs & LOW) + LOW) | differs | LOW)
+}
+
+/// The byte that the first of these bits is in.
+#[inline(always)]
+const fn position(bits: u64) -> u32 {
+    let (mut bits, mut at) = (bits, 0);
+    if bits >> 32 == 0 {
+        (bits, at) = (bits << 32, 4);
+    }
+    if bits >> 48 == 0 {
+        (bits, at) = (bits << 16, at + 2);
+    }
+    if bits >> 56 == 0 {
         at += 1;
     }
-    rest
-}
-
-/// `NOTICE` of IRC: `NOTICE AUTH :`, `NOTICE * :`.
-#[inline(always)]
-const fn notice(window: Window) -> Head {
-    Head::sure(Protocol::Irc).only_if(starts!(window, b"NOTICE A") || starts!(window, b"NOTICE *"))
+    at
 }
 
 /// A status line; of one that answers CONNECT, whether the tunnel is open (RFC 9110, section
 /// 9.3.6).
 #[inline(always)]
-const fn status(window: Window, before: Before) -> Head {
+const fn status(window: &Window, before: &Before) -> Head {
     if !starts!(window, b"HTTP/1.") || !window.has(10) {
         return Head::UNKNOWN;
     }
@@ -221,7 +227,7 @@ const fn status(window: Window, before: Before) -> Head {
 
 /// Three protocols begin so.
 #[inline(always)]
-const fn connect(window: Window) -> Head {
+const fn connect(window: &Window) -> Head {
     if starts!(window, b"CONNECT\n") || starts!(window, b"CONNECT\r") {
         return Head::sure(Protocol::Stomp);
     }
@@ -240,7 +246,7 @@ const fn connect(window: Window) -> Head {
 /// A header: the id says what follows it: 2 is TLS, 3 SASL (AMQP 1.0, sections 5.2 and 5.3), 0 the
 /// protocol itself, after which nothing changes any more.
 #[inline(always)]
-const fn amqp(window: Window, before: Before) -> Head {
+const fn amqp(window: &Window, before: &Before) -> Head {
     let tell = match (window.byte(4), before.is_client()) {
         _ if !window.has(5) => return Head::UNKNOWN,
         (2, true) => Tell::Ask,
@@ -255,21 +261,21 @@ const fn amqp(window: Window, before: Before) -> Head {
 
 /// Message type and `F`, then the length, lowest byte first (OPC 10000-6, section 7.1.2.2).
 #[inline(always)]
-const fn opc_ua(window: Window) -> Head {
+const fn opc_ua(window: &Window) -> Head {
     let length = window.word_le(4);
     Head::sure(Protocol::OpcUa).only_if(window.has(8) && length >= 12 && length < 1 << 24)
 }
 
 /// A header in text (version 1, section 2.1).
 #[inline(always)]
-const fn proxy(window: Window) -> Head {
+const fn proxy(window: &Window) -> Head {
     let is_proxy = starts!(window, b"PROXY TC") || starts!(window, b"PROXY UN");
     Head::of(Protocol::Unknown, Tell::Proxy).only_if(is_proxy)
 }
 
 /// `* OK`, `* PREAUTH`, `* BYE` (RFC 9051, section 7.1).
 #[inline(always)]
-const fn imap_greeting(window: Window) -> Head {
+const fn imap_greeting(window: &Window) -> Head {
     let is_greeting = starts!(window, b"* OK ")
         || starts!(window, b"* OK\r")
         || starts!(window, b"* PREAUT")
@@ -279,7 +285,7 @@ const fn imap_greeting(window: Window) -> Head {
 
 /// POP3 greets so, and Redis answers so.
 #[inline(always)]
-const fn positive(before: Before) -> Head {
+const fn positive(before: &Before) -> Head {
     if before.speaks(Protocol::Redis) {
         Head::sure(Protocol::Redis)
     } else if before.is_opening || before.speaks(Protocol::Pop3) {
@@ -291,7 +297,7 @@ const fn positive(before: Before) -> Head {
 
 /// `STARTTLS`, which many have.
 #[inline(always)]
-const fn starttls(window: Window) -> Head {
+const fn starttls(window: &Window) -> Head {
     let is_it = window.has(8)
         && window.first() & !0x2020_2020_2020_2020 == u64::from_be_bytes(*b"STARTTLS");
     Head::of(Protocol::Unknown, Tell::Ask).only_if(is_it)
@@ -300,7 +306,7 @@ const fn starttls(window: Window) -> Head {
 /// `AUTH` of SMTP and POP3 has a mechanism, that of FTP the kind of encryption (RFC 4217, section
 /// 4), that of Redis a password.
 #[inline(always)]
-const fn auth(window: Window, before: Before) -> Head {
+const fn auth(window: &Window, before: &Before) -> Head {
     if !window.has(8) || window.byte(4) != b' ' {
         return Head::UNKNOWN;
     }
@@ -308,7 +314,7 @@ const fn auth(window: Window, before: Before) -> Head {
         [b'T', b'L', b'S', _] | [b'S', b'S', b'L', _] => Head::of(Protocol::Ftp, Tell::Ask),
         _ if !window.has(9) => Head::UNKNOWN,
         _ => {
-            let secret = mechanism(window.skip(5));
+            let secret = mechanism(window.word(5));
             if before.speaks(Protocol::Pop3) {
                 Head::of(Protocol::Pop3, Tell::Commit).with(secret)
             } else if !matches!(secret, Secret::None) {
@@ -323,9 +329,9 @@ const fn auth(window: Window, before: Before) -> Head {
 }
 
 /// What others can read of a SASL mechanism, from its name (IANA's registry).
-#[inline(always)]
-pub(super) const fn mechanism(name: Window) -> Secret {
-    match &((name.first() >> 32) as u32 & !CASES).to_be_bytes() {
+#[inline(never)]
+pub(super) const fn mechanism(name: u32) -> Secret {
+    match &(name & !CASES).to_be_bytes() {
         b"PLAI" | b"LOGI" => Secret::SaslPlain,
         b"CRAM" | b"DIGE" | b"SCRA" => Secret::SaslChallenge,
         b"GSSA" | b"NTLM" => Secret::SaslGssapi,
@@ -337,7 +343,7 @@ pub(super) const fn mechanism(name: Window) -> Secret {
 
 /// `USER` of FTP, POP3 or IRC, by what greeted.
 #[inline(always)]
-const fn user(window: Window, before: Before) -> Head {
+const fn user(window: &Window, before: &Before) -> Head {
     if !ends_word(window) {
         Head::UNKNOWN
     } else if before.speaks(Protocol::Pop3) {
@@ -353,7 +359,7 @@ const fn user(window: Window, before: Before) -> Head {
 
 /// `PASS`, likewise; without a greeting it is IRC's.
 #[inline(always)]
-const fn pass(window: Window, before: Before) -> Head {
+const fn pass(window: &Window, before: &Before) -> Head {
     let (protocol, tell, secret) = if before.speaks(Protocol::Pop3) {
         (Protocol::Pop3, Tell::Commit, Secret::Pop3Password)
     } else if before.speaks(Protocol::Ftp) || before.heard(Tell::Greeting) {
@@ -366,7 +372,7 @@ const fn pass(window: Window, before: Before) -> Head {
 
 /// `CAPA` of POP3, `CAPABILITIES` of NNTP.
 #[inline(always)]
-const fn capabilities(window: Window, before: Before) -> Head {
+const fn capabilities(window: &Window, before: &Before) -> Head {
     if before.speaks(Protocol::Pop3) {
         return Head::sure(Protocol::Pop3);
     }
@@ -380,13 +386,13 @@ const fn capabilities(window: Window, before: Before) -> Head {
 
 /// `HELLO`, Redis' newer greeting.
 #[inline(always)]
-const fn redis_hello(window: Window) -> Head {
+const fn redis_hello(window: &Window) -> Head {
     Head::weak(Protocol::Redis).only_if(starts!(window, b"HELLO 2") || starts!(window, b"HELLO 3"))
 }
 
 /// `PING` of Redis, NATS and IRC.
 #[inline(always)]
-const fn ping(window: Window, before: Before) -> Head {
+const fn ping(window: &Window, before: &Before) -> Head {
     if before.speaks(Protocol::Nats) || before.speaks(Protocol::Irc) {
         return Head::of(Protocol::Unknown, Tell::More);
     }
@@ -399,14 +405,14 @@ const fn ping(window: Window, before: Before) -> Head {
 
 /// Words of memcached in lower case; Redis' users write theirs in upper case.
 #[inline(always)]
-const fn storage(window: Window) -> Head {
+const fn storage(window: &Window) -> Head {
     let is_lower = window.byte(0) & CASE != 0;
     Head::weak(if is_lower { Protocol::Memcached } else { Protocol::Redis })
 }
 
 /// What memcached answers, and its own short commands.
 #[inline(always)]
-const fn memcached_reply(window: Window, before: Before) -> Head {
+const fn memcached_reply(window: &Window, before: &Before) -> Head {
     if before.speaks(Protocol::Pop3) || before.speaks(Protocol::Ftp) {
         return Head::of(Protocol::Unknown, Tell::More);
     }
@@ -422,16 +428,20 @@ const fn memcached_reply(window: Window, before: Before) -> Head {
 }
 
 /// Text that is known by its shape.
-#[inline(always)]
-const fn shaped(window: Window, before: Before) -> Head {
+#[inline(never)]
+const fn shaped(window: &Window, before: &Before) -> Head {
     match window.byte(0) {
-        b'*' => redis(window),
+        b'*' | b'|' | b'%' | b'~' | b'>' => redis(window),
         b'<' => syslog(window),
         b':' if !before.is_client() => Head::of(
             Protocol::Irc,
-            if before.speaks(Protocol::Irc) { Tell::Sure } else { Tell::Weak },
+            if before.speaks(Protocol::Irc) || before.heard(Tell::Ask) {
+                Tell::Sure
+            } else {
+                Tell::Weak
+            },
         ),
-        b'+' | b'-' | b'$' | b'%' | b':' if before.heard == Protocol::Redis as u8 => {
+        b'+' | b'-' | b'$' | b':' if before.heard == Protocol::Redis as u8 => {
             Head::sure(Protocol::Redis)
         }
         b'0' if window.has(8) && window.word(4) == u32::from_be_bytes(*b"git-") => {
@@ -451,16 +461,22 @@ const fn shaped(window: Window, before: Before) -> Head {
 /// An array of bulk strings: `*3` and `$3` on lines of their own. With `AUTH` first, or in a
 /// `HELLO`, it has a password.
 #[inline(always)]
-const fn redis(window: Window) -> Head {
+const fn redis(window: &Window) -> Head {
     let rest = match (window.byte(1), window.byte(2)) {
         (b'0'..=b'9', b'\r') => window.skip(2),
         (b'0'..=b'9', b'0'..=b'9') => window.skip(3),
         _ => return Head::UNKNOWN,
     };
-    if !starts!(rest, b"\r\n$") {
+    if !starts!(rest, b"\r\n") || !rest.has(3) {
         return Head::UNKNOWN;
     }
     let redis = Head::sure(Protocol::Redis);
+    match rest.byte(2) {
+        b'$' => {}
+        // What servers send, too: numbers, texts, arrays, attributes.
+        b':' | b'+' | b'-' | b'*' | b'%' | b'|' | b'_' | b'#' | b',' => return redis,
+        _ => return Head::UNKNOWN,
+    }
     // A command of four or five letters is waited for.
     match rest.byte(3) {
         _ if !rest.has(4) => Head::UNKNOWN,
@@ -484,7 +500,7 @@ const HELL: u32 = u32::from_be_bytes(*b"HELL");
 
 /// A priority in angle brackets (RFC 5424, section 6.2.1).
 #[inline(always)]
-const fn syslog(window: Window) -> Head {
+const fn syslog(window: &Window) -> Head {
     let is_priority = window.byte(1).is_ascii_digit()
         && (window.byte(2) == b'>'
             || window.byte(2).is_ascii_digit()
@@ -495,18 +511,18 @@ const fn syslog(window: Window) -> Head {
 
 /// `ES` and a length that fits three bytes (Elasticsearch's `TcpHeader`).
 #[inline(always)]
-const fn elasticsearch(window: Window) -> Head {
+const fn elasticsearch(window: &Window) -> Head {
     let is_short = window.word(2) >= 13 && window.word(2) < 1 << 24;
     Head::sure(Protocol::Elasticsearch).only_if(window.has(6) && is_short)
 }
 
 /// A tag of the client's own making and a command (RFC 9051, section 2.2.1).
-#[inline(always)]
-const fn tagged(window: Window, before: Before) -> Head {
+#[inline(never)]
+const fn tagged(window: &Window, before: &Before) -> Head {
     if !before.is_client() {
         return Head::UNKNOWN;
     }
-    let rest = word_end(window, 10);
+    let rest = word_end(*window);
     if rest.byte(0) == b' ' && rest.len != window.len {
         imap(rest.skip(1), before)
     } else {
@@ -516,7 +532,7 @@ const fn tagged(window: Window, before: Before) -> Head {
 
 /// A command of IMAP behind its tag.
 #[inline(always)]
-const fn imap(command: Window, before: Before) -> Head {
+const fn imap(command: Window, before: &Before) -> Head {
     if !command.has(8) {
         return Head::UNKNOWN;
     }
@@ -525,8 +541,8 @@ const fn imap(command: Window, before: Before) -> Head {
             .with(Secret::ImapLogin)
             .only_if(command.byte(4) | CASE == b'n' && command.byte(5) == b' '),
         b"AUTH" if !command.has(17) => Head::UNKNOWN,
-        b"AUTH" => Head::of(Protocol::Imap, Tell::Commit).with(mechanism(command.skip(13))),
-        b"STAR" => match starttls(command) {
+        b"AUTH" => Head::of(Protocol::Imap, Tell::Commit).with(mechanism(command.word(13))),
+        b"STAR" => match starttls(&command) {
             ask if ask.is_recognised() => Head::of(Protocol::Imap, Tell::Ask),
             _ => Head::UNKNOWN,
         },

@@ -32,8 +32,8 @@ pub(super) const fn is_record(window: Window) -> bool {
 }
 
 /// A message that starts with a record.
-#[inline(always)]
-pub(super) const fn record(window: Window, before: Before) -> Head {
+#[inline(never)]
+pub(super) const fn record(window: &Window, before: &Before) -> Head {
     match window.byte(0) {
         HANDSHAKE => handshake(window, before),
         APPLICATION_DATA => Head::of(Protocol::Tls, Tell::Sealed),
@@ -46,7 +46,7 @@ pub(super) const fn record(window: Window, before: Before) -> Head {
 
 /// A hello, by its type, its length, and the version inside it.
 #[inline(always)]
-const fn handshake(window: Window, before: Before) -> Head {
+const fn handshake(window: &Window, before: &Before) -> Head {
     let hello = if before.is_client() { CLIENT_HELLO } else { SERVER_HELLO };
     let is_hello = window.byte(5) == hello
         && window.byte(6) == 0

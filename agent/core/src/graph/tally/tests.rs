@@ -137,6 +137,16 @@ fn over_udp_nothing_is_left_behind() {
 }
 
 #[test]
+fn over_udp_a_handshake_belongs_to_what_it_led_to() {
+    let stage = |stage| Class::new(Protocol::Quic, stage);
+    let offered = (stage(Stage::Offered), tally(0, 0, 1200));
+    let expect = [(stage(Stage::Encrypted), 0, 0, 0, 1300)];
+    let encrypted = (stage(Stage::Encrypted), tally(0, 0, 100));
+    check_over(Transport::Udp, &[offered, encrypted], &expect);
+    check_over(Transport::Udp, &[offered], &[(offered.0, 0, 0, 0, 1200)]);
+}
+
+#[test]
 fn round_trips_go_with_what_is_taken() {
     let timed = |samples: u32, tally: Tally| {
         let mut counts = [0; plainsight_ebpf::abi::edge::RTT_BUCKETS];

@@ -24,7 +24,7 @@ pub(super) fn fits(protocol: Protocol, datagram: &Datagram<'_>) -> Option<bool> 
         Protocol::Radius => is_radius(payload),
         Protocol::Dhcp => is_dhcp(payload),
         Protocol::Tftp => is_tftp(payload),
-        Protocol::Coap => is_coap(payload),
+        Protocol::Coap => is_coap(payload) || is_draft_coap(payload),
         Protocol::Sip => is_sip(payload),
         Protocol::Ssdp => is_ssdp(payload),
         Protocol::Syslog => is_syslog(payload),
@@ -185,15 +185,15 @@ fn is_dhcp(payload: &[u8]) -> bool {
 }
 
 /// A message of any of the six kinds (RFC 1350, section 5; RFC 2347).
-fn is_tftp(payload: &[u8]) -> bool {
+pub(super) fn is_tftp(payload: &[u8]) -> bool {
     let Some(opcode) = short(payload, 0) else { return false };
     let rest = payload.get(2..).unwrap_or_default();
     match opcode {
         1 | 2 => {
-            let mut words = rest.split(|byte| *byte == 0);
-            let (_, mode) = (words.next(), words.next().unwrap_or_default());
             let modes: [&[u8]; 3] = [b"octet", b"netascii", b"mail"];
-            rest.ends_with(&[0]) && modes.iter().any(|known| mode.eq_ignore_ascii_case(known))
+            let is_mode = |word: &[u8]| modes.iter().any(|mode| word.eq_ignore_ascii_case(mode));
+            // Names are not looked at: even an empty one is asked for.
+            rest.ends_with(&[0]) && rest.split(|byte| *byte == 0).any(is_mode)
         }
         3 => rest.len() >= 2,
         4 => rest.len() == 2,
@@ -210,6 +210,23 @@ pub(super) fn is_coap(payload: &[u8]) -> bool {
     let is_code = matches!(code, 0..=7 | 64..=95 | 128..=191);
     let Some(options) = rest.get(token..) else { return false };
     first >> 6 == 1 && token <= 8 && is_code && are_coap_options(options)
+}
+
+/// Before it was a standard: as many options as the first byte says, and no token.
+fn is_draft_coap(payload: &[u8]) -> bool {
+    let [first @ 0x40..=0x7e, code, _, _, rest @ ..] = payload else { return false };
+    let mut rest = Some(rest);
+    for _ in 0..first & 0xf {
+        rest = rest.and_then(|rest| {
+            let (head, behind) = rest.split_first()?;
+            match head & 0xf {
+                15 => behind.get(1 + 15 + usize::from(*behind.first()?)..),
+                length => behind.get(usize::from(length)..),
+            }
+        });
+    }
+    let is_request = matches!(code, 1..=4) && first & 0xf != 0;
+    is_request && rest.is_some_and(<[u8]>::is_empty)
 }
 
 fn are_coap_options(mut rest: &[u8]) -> bool {

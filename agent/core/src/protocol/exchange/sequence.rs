@@ -10,6 +10,10 @@ use super::{Finding, payload, spoken, window};
 /// Bytes that are enough to tell ciphertext from anything else by their frequencies.
 const SAMPLE_MIN: usize = 64;
 
+/// What the bytes of ciphertext stay below, for certain: 256 values give 255 on average, with a
+/// standard deviation of 23, and this is twelve of them away.
+const CHI_SQUARE_MAX: u64 = 530;
+
 /// Bytes that are counted at most.
 const SAMPLE_MAX: usize = 16_384;
 
@@ -25,11 +29,16 @@ struct Sample {
 // === impl Sample ===
 
 impl Sample {
-    /// Of what is behind the first `skip` bytes of datagrams.
-    fn of<'e>(datagrams: impl Iterator<Item = &'e Datagram<'e>>, skip: usize) -> Self {
+    /// Copies of the one before are left out: a capture may have seen a datagram twice.
+    fn of<'p>(payloads: impl Iterator<Item = &'p [u8]>) -> Self {
         let mut sample = Self { counts: [0; 256], length: 0 };
-        let bytes = datagrams.flat_map(|datagram| datagram.payload.iter().skip(skip));
-        for byte in bytes.take(SAMPLE_MAX) {
+        let mut last: &[u8] = &[];
+        let distinct = payloads.filter(move |payload| {
+            let is_copy = *payload == last;
+            last = payload;
+            !is_copy
+        });
+        for byte in distinct.flatten().take(SAMPLE_MAX) {
             if let Some(count) = sample.counts.get_mut(usize::from(*byte)) {
                 *count += 1;
             }
@@ -38,18 +47,20 @@ impl Sample {
         sample
     }
 
-    /// Whether bytes repeat far more often than those of ciphertext, which are all as likely: with
-    /// `n` bytes the squares of the counts add up to about `n + n²/256` there.
+    /// Whether bytes repeat more often than those of ciphertext, which are all as likely: Pearson's
+    /// test.
     fn is_readable(&self) -> bool {
         let squares: u64 = self.counts.iter().map(|count| u64::from(*count).pow(2)).sum();
         let length = self.length as u64;
-        self.length >= SAMPLE_MIN && squares > 2 * (length + length * length / 256)
+        self.length >= SAMPLE_MIN && 256 * squares > length * (length + CHI_SQUARE_MAX)
     }
 }
 
 /// Whether the payload behind headers of `skip` bytes is no ciphertext.
 pub(super) fn is_readable(exchange: &Exchange<'_>, skip: usize) -> bool {
-    Sample::of(spoken(exchange), skip).is_readable()
+    let payloads =
+        spoken(exchange).map(|datagram| datagram.payload.get(skip..).unwrap_or_default());
+    Sample::of(payloads).is_readable()
 }
 
 /// Whether a message of a handshake was seen, which is not to be mistaken for anything else.
@@ -115,13 +126,23 @@ fn is_rtcp(payload: &[u8]) -> Option<bool> {
     if is_first { None } else { Some(rest.is_empty()) }
 }
 
+/// What is behind the header of RTP, its contributors and its extension, none of which SRTP seals.
+fn media(payload: &[u8]) -> Option<&[u8]> {
+    let first = *payload.first().filter(|_| is_rtp_packet(payload))?;
+    let rest = payload.get(12 + 4 * usize::from(first & 0xf)..)?;
+    if first & 0x10 == 0 {
+        return Some(rest);
+    }
+    let words = u16::from_be_bytes(*rest.get(2..)?.first_chunk()?);
+    rest.get(4 + 4 * usize::from(words)..)
+}
+
 /// In the clear if reports are, or if media is no ciphertext; else not known, as compressed media
 /// looks like it.
 pub(super) fn rtp_stage(exchange: &Exchange<'_>) -> Stage {
-    let is_report = |datagram: &&Datagram<'_>| is_rtcp(datagram.payload) == Some(true);
-    let media = spoken(exchange).filter(|datagram| is_rtp_packet(datagram.payload));
-    if spoken(exchange).any(|datagram| is_report(&datagram)) || Sample::of(media, 12).is_readable()
-    {
+    let mut reports = spoken(exchange).filter_map(|datagram| is_rtcp(datagram.payload));
+    let media = spoken(exchange).filter_map(|datagram| media(datagram.payload));
+    if reports.any(|is_whole| is_whole) || Sample::of(media).is_readable() {
         Stage::Plaintext
     } else {
         Stage::Unknown
@@ -141,6 +162,9 @@ pub(super) fn guess(exchange: &Exchange<'_>) -> Finding {
         found(Protocol::Openvpn, Stage::Encrypted)
     } else if is_quic(exchange) {
         found(Protocol::Quic, Stage::Encrypted)
+    } else if is_text(exchange) && exchange.server_port == 514 {
+        // What has no priority is a message, too (RFC 3164, section 4.3.3).
+        found(Protocol::Syslog, Stage::Plaintext)
     } else if is_text(exchange) {
         found(Protocol::Unknown, Stage::Plaintext)
     } else {
@@ -154,12 +178,15 @@ fn answered(exchange: &Exchange<'_>, answers: impl Fn(&[u8], &[u8]) -> bool) -> 
     turns.any(|(one, two)| one.side != two.side && answers(one.payload, two.payload))
 }
 
-/// A block of a file and its acknowledgement (RFC 1350, section 5).
+/// A request with a mode, or a block of a file and its acknowledgement (RFC 1350, section 5).
 fn is_tftp(exchange: &Exchange<'_>) -> bool {
-    answered(exchange, |one, two| {
-        let is_block = one.starts_with(&[0, 3]) && one.len() >= 4;
-        is_block && two.starts_with(&[0, 4]) && two.len() == 4 && one.get(2..4) == two.get(2..4)
-    })
+    let is_request =
+        |payload: &[u8]| matches!(payload, [0, 1 | 2, ..]) && payload::is_tftp(payload);
+    spoken(exchange).any(|datagram| is_request(datagram.payload))
+        || answered(exchange, |one, two| {
+            let is_block = one.starts_with(&[0, 3]) && one.len() >= 4;
+            is_block && two.starts_with(&[0, 4]) && two.len() == 4 && one.get(2..4) == two.get(2..4)
+        })
 }
 
 /// A request and its acknowledgement, which have the same message id (RFC 7252, section 4.2).
@@ -201,7 +228,7 @@ fn is_quic(exchange: &Exchange<'_>) -> bool {
         && spoken(exchange).all(is_short)
         && spoken(exchange).any(|datagram| datagram.side == Side::Server)
         && pairs(exchange, Side::Client, same_id) >= 2
-        && !is_readable(exchange, 9)
+        && !is_readable(exchange, 21)
 }
 
 /// Nothing but text on both sides, with something that no encoding of ciphertext has.

@@ -1,0 +1,301 @@
+//! What is said on a TCP connection: the start of each message of both directions, as far as it can
+//! still change what the connection is taken for.
+//!
+//! Judging stands in functions that take and give single words. The verifier checks each once, and
+//! not at every place and in every state it is called in.
+
+use plainsight_ebpf::{
+    abi::{
+        edge::Role,
+        flow::{Heard, SocketState},
+    },
+    wire::{
+        head::{Before, HEAD_LEN, Head, Tell},
+        message::{Fresh, Message},
+        talk::{Side, Talk},
+        tcp::{SYN, Segment},
+        words::{self, Reading},
+    },
+};
+
+use super::{
+    context::{Packet, apart, needed},
+    maps,
+};
+
+/// The head of a message that starts with these words.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn judge(a: u64, b: u64, c: u64, d: u64, circumstances: u64) -> u64 {
+    needed([a, b, c, d, circumstances]);
+    words::judge([a, b, c, d], circumstances)
+}
+
+/// How much of a header of the PROXY protocol the message stands behind, if it is one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn proxy_len(a: u64, b: u64, len: u64) -> u64 {
+    words::proxy_len([a, b], len as u32).into()
+}
+
+/// A conversation in which the client said this.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn hear_client(talk: u64, head: u64) -> u64 {
+    words::heard(talk, Side::Client, head)
+}
+
+/// The same for the server.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn hear_server(talk: u64, head: u64) -> u64 {
+    words::heard(talk, Side::Server, head)
+}
+
+/// What a conversation is; of the direction that has so many segments, whether more are wanted.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read(talk: u64, of: u64) -> u64 {
+    words::read(talk, of)
+}
+
+/// The connection is established, and both streams begin here.
+#[inline(always)]
+pub(super) fn begin(state: &mut SocketState, sent: u32, received: u32) {
+    state.sent.start(sent);
+    state.received.start(received);
+}
+
+/// A segment arrives on an open connection. Its place in the stream decides what it is worth, and
+/// TCP expects `expected` next: anything else may be forged.
+#[inline(always)]
+pub(super) fn received(packet: &Packet, state: &mut SocketState, segment: &Segment, expected: u32) {
+    if state.settled != 0 {
+        state.done_in = 1;
+    } else if let Some(fresh) = state.received.fresh(segment.seq, segment.payload, expected) {
+        let begins = state.received.advance(segment.seq, fresh, state.sent.next());
+        take::<false>(packet, state, segment.payload_at + fresh.at, fresh.len, sort(fresh, begins));
+    }
+}
+
+/// A segment leaves. Nothing is sent before what stands in front of it, unless no one looked.
+#[inline(always)]
+pub(super) fn sent(packet: &Packet, state: &mut SocketState, segment: &Segment) {
+    let seq = start(segment);
+    if let Some(fresh) = state.sent.fresh(seq, segment.payload, seq) {
+        let begins = state.sent.advance(seq, fresh, state.received.next());
+        take::<true>(packet, state, segment.payload_at + fresh.at, fresh.len, sort(fresh, begins));
+    }
+}
+
+/// Payload arrives at a listening socket: in a SYN (TCP Fast Open, RFC 7413), or with the segment
+/// that completes the handshake. Its start waits for the socket that is about to be.
+#[inline(never)]
+pub(super) fn early(packet: &Packet, state: &mut SocketState) {
+    let Some(segment) = packet.segment() else { return };
+    if segment.payload == 0 {
+        return;
+    }
+    let taken = if segment.payload < HEAD { segment.payload } else { HEAD };
+    let Some(words) = packet.words_before(segment.payload_at + taken) else { return };
+    let heard = Heard { words, len: segment.payload, reserved: 0 };
+    maps::leave_heard(early_id(start(&segment), segment.source_port), &heard);
+    state.deferred = 1;
+}
+
+/// Takes in what reached the listening socket before this one was there. Only of a listener that
+/// has met such a thing: most never do.
+#[inline(always)]
+pub(super) fn take_early(state: &mut SocketState, client_port: u16) {
+    if state.deferred == 0 {
+        return;
+    }
+    let seq = state.received.next();
+    let Some(heard) = maps::take_heard(early_id(seq, client_port)) else { return };
+    let fresh = Fresh { at: 0, len: heard.len, is_behind_gap: false };
+    state.received.advance(seq, fresh, state.sent.next());
+    state.received.append(heard.words, least(heard.len, HEAD), heard.len);
+    decide::<false>(state);
+}
+
+/// What the connection is, as far as it went. What one end has begun and not finished counts as
+/// not recognised.
+#[inline(always)]
+pub(super) fn reading(state: &SocketState) -> Reading {
+    let is_client = is_client::<true>(state);
+    let talk = with_open(talk(state), &state.sent, is_client);
+    let talk = with_open(talk, &state.received, !is_client);
+    Reading::from_word(read(talk, 0))
+}
+
+const HEAD: u32 = HEAD_LEN as u32;
+const BEGINS: u32 = 1;
+const BEHIND_GAP: u32 = 2;
+
+#[inline(always)]
+fn sort(fresh: Fresh, begins: bool) -> u32 {
+    let gap = if fresh.is_behind_gap { BEHIND_GAP } else { 0 };
+    let begins = if begins { BEGINS } else { 0 };
+    gap | begins
+}
+
+#[inline(always)]
+fn least(one: u32, other: u32) -> u32 {
+    if one < other { one } else { other }
+}
+
+/// The SYN takes the first number (RFC 9293, section 3.4).
+#[inline(always)]
+fn start(segment: &Segment) -> u32 {
+    segment.seq.wrapping_add((segment.flags & SYN != 0).into())
+}
+
+#[inline(always)]
+fn early_id(seq: u32, port: u16) -> u64 {
+    u64::from(seq) << 32 | u64::from(port)
+}
+
+/// Takes in new bytes of one direction, which stand at `at` in the packet.
+#[inline(never)]
+fn take<const SENT: bool>(
+    packet: &Packet,
+    state: &mut SocketState,
+    at: u32,
+    count: u32,
+    sort: u32,
+) {
+    if sort & BEHIND_GAP != 0 {
+        miss::<SENT>(state, count);
+    } else {
+        if sort & BEGINS != 0 {
+            finish::<SENT>(state);
+        }
+        let rest = part::<SENT>(packet, state, at, count);
+        if rest != 0 {
+            part::<SENT>(packet, state, at + (count - rest), rest);
+        }
+    }
+    let looked = own::<SENT>(state).looked();
+    let of = words::of(is_client::<SENT>(state), looked);
+    if !words::wants_more(read(talk(state), of)) {
+        *done::<SENT>(state) = 1;
+    }
+}
+
+/// What went by unseen may have had the start of a message in it, so no more is known of the
+/// current one.
+#[inline(always)]
+fn miss<const SENT: bool>(state: &mut SocketState, count: u32) {
+    if !own::<SENT>(state).is_heard() {
+        speak::<SENT>(state, words::from_head(Head::MISSED));
+    }
+    let own = own::<SENT>(state);
+    own.begin();
+    own.count(count);
+    own.judged();
+}
+
+/// A message begins, so the one before it is over, recognised or not.
+#[inline(always)]
+fn finish<const SENT: bool>(state: &mut SocketState) {
+    if own::<SENT>(state).is_open() {
+        speak::<SENT>(state, words::from_head(Head::UNKNOWN));
+    }
+    own::<SENT>(state).begin();
+}
+
+/// Takes in what there is room for, and decides what it is if that can be told. What remains is the
+/// number of bytes of another message, which stands behind a header for a proxy.
+#[inline(never)]
+fn part<const SENT: bool>(
+    packet: &Packet,
+    state: &mut SocketState,
+    at: u32,
+    count: u32,
+) -> u32 {
+    let own = own::<SENT>(state);
+    let passed = own.pass(count);
+    let (at, count) = (at + passed, count - passed);
+    let taken = least(own.room(), count);
+    if taken == 0 {
+        own.count(count);
+        return 0;
+    }
+    let Some(words) = packet.words_before(at + taken) else { return 0 };
+    own.append(words, taken, count);
+    decide::<SENT>(state)
+}
+
+/// Judges the message's start. What remains is what is behind a header for a proxy.
+#[inline(always)]
+fn decide<const SENT: bool>(state: &mut SocketState) -> u32 {
+    let before = before::<SENT>(state);
+    let own = own::<SENT>(state);
+    let (len, [a, b, c, d]) = (own.len(), own.words());
+    let head = judge(a, b, c, d, words::circumstances(len, before));
+    let tell = words::tell(head);
+    let is_decided = tell != Tell::None as u8 || own.is_full();
+    if !is_decided {
+        return 0;
+    }
+    own.judged();
+    let header = if tell == Tell::Proxy as u8 { proxy_len(a, b, len.into()) as u32 } else { 0 };
+    if header != 0 {
+        own.leave_out(header);
+    }
+    speak::<SENT>(state, head);
+    if header != 0 { len.saturating_sub(header) } else { 0 }
+}
+
+/// What was said before, as a rule sees it.
+#[inline(always)]
+fn before<const SENT: bool>(state: &SocketState) -> Before {
+    let is_client = is_client::<SENT>(state);
+    let other = if SENT { &state.received } else { &state.sent };
+    let talk = Talk::from_word(with_open(talk(state), other, !is_client));
+    talk.before(if is_client { Side::Client } else { Side::Server })
+}
+
+#[inline(always)]
+fn with_open(talk: u64, message: &Message, is_client: bool) -> u64 {
+    if message.is_open() { hear(talk, is_client, words::from_head(Head::UNKNOWN)) } else { talk }
+}
+
+/// Takes in what one side said. Each half is written by the hook of its own direction only.
+#[inline(always)]
+fn speak<const SENT: bool>(state: &mut SocketState, head: u64) {
+    let is_client = is_client::<SENT>(state);
+    let talk = hear(talk(state), is_client, head);
+    if is_client {
+        state.client_said = talk as u32;
+        apart();
+    } else {
+        state.server_said = (talk >> 32) as u32;
+    }
+}
+
+#[inline(always)]
+fn hear(talk: u64, is_client: bool, head: u64) -> u64 {
+    if is_client { hear_client(talk, head) } else { hear_server(talk, head) }
+}
+
+#[inline(always)]
+fn talk(state: &SocketState) -> u64 {
+    u64::from(state.client_said) | u64::from(state.server_said) << 32
+}
+
+/// Whether what this direction says is the client's.
+#[inline(always)]
+fn is_client<const SENT: bool>(state: &SocketState) -> bool {
+    (state.flow.role == Role::Client as u8) == SENT
+}
+
+#[inline(always)]
+fn own<const SENT: bool>(state: &mut SocketState) -> &mut Message {
+    if SENT { &mut state.sent } else { &mut state.received }
+}
+
+#[inline(always)]
+fn done<const SENT: bool>(state: &mut SocketState) -> &mut u8 {
+    if SENT { &mut state.done_out } else { &mut state.done_in }
+}
