@@ -55,6 +55,11 @@ impl Case<'_> {
         self.identity.map(|(_, identity)| identity)
     }
 
+    /// Whether the client has a certificate of this kind.
+    pub(super) fn names(&self, key: &str) -> bool {
+        self.identity.is_some_and(|(name, _)| name.starts_with(key))
+    }
+
     /// What is so, of the connection or the session that it resumes.
     pub(super) fn truth(&self) -> Mutual {
         match (self.ask, self.identity) {

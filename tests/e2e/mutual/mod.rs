@@ -78,6 +78,7 @@ fn who_proved_themselves_is_told_rightly_or_not_at_all() {
     for line in tally.table() {
         report("mutual TLS", "no wrong answer", line.trim_matches('|').replace('|', ","));
     }
+    report("mutual TLS, all together", "0 called mutual", tally.summary());
     tally.write();
     let wrong = tally.wrong();
     assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));

@@ -19,6 +19,8 @@ pub(super) struct Row {
 pub(super) struct Tally {
     rows: BTreeMap<Row, Counts>,
     wrong: Vec<String>,
+    /// Connections without a certificate of the client's, and those that were called mutual.
+    bare: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +65,8 @@ impl Tally {
         if at == 2 {
             self.wrong.push(format!("{row:?}: {what}"));
         }
+        self.bare[0] += u64::from(truth != Mutual::Mutual);
+        self.bare[1] += u64::from(truth != Mutual::Mutual && read.mutual == Mutual::Mutual);
         let counts = self.rows.entry(row).or_default();
         let group =
             if read.resumed == Some(true) { &mut counts.resumed } else { &mut counts.first };
@@ -84,6 +88,12 @@ impl Tally {
 
     pub(super) fn unknown(&self) -> u64 {
         self.rows.values().map(|counts| counts.first[1]).sum()
+    }
+
+    /// What matters most.
+    pub(super) fn summary(&self) -> String {
+        let Self { bare: [bare, mutual], .. } = self;
+        format!("{bare} connections without a client's certificate, {mutual} of them called mutual")
     }
 
     /// In the form of Markdown.
@@ -113,7 +123,7 @@ impl Tally {
     /// Writes the table to the folder that `PLAINSIGHT_TABLES` names, if it names one.
     pub(super) fn write(&self) {
         if let Some(folder) = env::var_os("PLAINSIGHT_TABLES") {
-            let text = format!("{PREFACE}\n{HEADER}\n{}\n", self.table().join("\n"));
+            let text = format!("{PREFACE}\n{HEADER}\n{}\n\n{}.\n", self.table().join("\n"), self.summary());
             let path = Path::new(&folder).join("mutual-tls.md");
             fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }

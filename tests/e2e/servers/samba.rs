@@ -23,7 +23,7 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
     let settings = folder.write("smb.conf", settings);
     set_password(&settings.display().to_string());
     let mut command = Command::new("/usr/sbin/smbd");
-    command.args(["-F", "--no-process-group", "--debug-stdout", "-s"]).arg(settings);
+    command.args(["-F", "--debug-stdout", "-s"]).arg(settings);
     let server = yard.start(folder, &mut command, &[port]);
     let hop = |name, flags: &'static [&'static str], state| {
         let (share, port_text) = (format!("//{}/share", yard.ip), port.to_string());

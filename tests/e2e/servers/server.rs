@@ -13,7 +13,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use plainsight_tests::harness::{Namespace, Place, die_with_test, until};
+use plainsight_tests::harness::{Namespace, Place, die_with_test};
 
 use super::{Authority, Expect, Folder};
 
@@ -52,6 +52,9 @@ pub(crate) struct Server {
     others: Option<Folder>,
     end: Signal,
 }
+
+/// How long a server may take to start. Some compile what they are made of.
+const START: Duration = Duration::from_secs(90);
 
 /// How long a server may take to end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -124,7 +127,11 @@ impl Server {
             panic!("{command:?}: {error}: `cargo xtask setup` installs what is missing")
         });
         let mut server = Self { child, folder, others: None, end: Signal::SIGTERM };
-        until("a server", || server.listens(ports));
+        let start = Instant::now();
+        while let Err(reason) = server.listens(ports) {
+            assert!(start.elapsed() < START, "{command:?}: {reason}");
+            thread::sleep(Duration::from_millis(10));
+        }
         server
     }
 
