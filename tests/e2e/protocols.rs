@@ -1,7 +1,7 @@
 //! What the first bytes of both directions show, from the kernel to the map.
 
 use plainsight_core::protocol::Class;
-use plainsight_ebpf::wire::{protocol::Protocol, stage};
+use plainsight_ebpf::wire::{protocol::Protocol, secret::Secret, stage};
 use plainsight_tests::harness::{Peer, Stage, one, report};
 
 /// What client and server say, and what that is.
@@ -14,7 +14,12 @@ struct Case {
 
 const CONNECTIONS: u64 = 7;
 
-const CASES: [Case; 9] = [
+const TLS: [&str; 2] = [
+    "say:tls-client-hello,receive:261,say:tls-change,receive:69,say:tls-data,drain",
+    "receive:261,say:tls-server-hello,receive:11,say:tls-data,receive:69",
+];
+
+const CASES: [Case; 19] = [
     case(
         "http1",
         "say:http1-request,drain",
@@ -54,6 +59,64 @@ const CASES: [Case; 9] = [
     ),
     case("server-first", "receive:31,send:31", "send:31,drain", Class::UNKNOWN),
     case("unknown", "send:31,drain", "receive:31,send:31", Class::UNKNOWN),
+    case("tls-whole", TLS[0], TLS[1], Class::new(Protocol::Tls, stage::Stage::Encrypted)),
+    case(
+        "tls-spelt",
+        "spell:tls-client-hello,receive:261,spell:tls-change,receive:69,spell:tls-data,drain",
+        "receive:261,spell:tls-server-hello,receive:11,spell:tls-data,receive:69",
+        Class::new(Protocol::Tls, stage::Stage::Encrypted),
+    ),
+    case(
+        "pg-upgraded",
+        "say:postgresql-ssl,receive:1,say:tls-client-hello,receive:261,say:tls-change,receive:69,say:tls-data,drain",
+        "receive:8,say:0x53,receive:261,say:tls-server-hello,receive:11,say:tls-data,receive:69",
+        Class::new(Protocol::Postgresql, stage::Stage::Upgraded),
+    ),
+    case(
+        "pg-spelt",
+        "spell:postgresql-ssl,receive:1,spell:tls-client-hello,receive:261,spell:tls-change,receive:69,spell:tls-data,drain",
+        "receive:8,say:0x53,receive:261,spell:tls-server-hello,receive:11,spell:tls-data,receive:69",
+        Class::new(Protocol::Postgresql, stage::Stage::Upgraded),
+    ),
+    case(
+        "pg-refused",
+        "say:postgresql-ssl,receive:1,say:postgresql-startup,receive:15,say:postgresql-query,drain",
+        "receive:8,say:0x4e,receive:20,say:postgresql-ready,receive:14",
+        Class::new(Protocol::Postgresql, stage::Stage::Refused),
+    ),
+    case(
+        "pg-password",
+        "say:postgresql-startup,receive:9,say:postgresql-secret,receive:15,say:postgresql-query,drain",
+        "receive:20,say:postgresql-password,receive:11,say:postgresql-ready,receive:14",
+        Class {
+            secret: Secret::PostgresqlPassword,
+            ..Class::new(Protocol::Postgresql, stage::Stage::Plaintext)
+        },
+    ),
+    case(
+        "smtp-upgraded",
+        "receive:17,say:smtp-ehlo,receive:25,say:smtp-starttls,receive:14,say:tls-client-hello,receive:261,say:tls-change,receive:69,say:tls-data,drain",
+        "say:smtp-220,receive:12,say:smtp-250,receive:10,say:smtp-go,receive:261,say:tls-server-hello,receive:11,say:tls-data,receive:69",
+        Class::new(Protocol::Smtp, stage::Stage::Upgraded),
+    ),
+    case(
+        "smtp-refused",
+        "receive:17,say:smtp-ehlo,receive:25,say:smtp-starttls,receive:13,say:smtp-mail,receive:8,drain",
+        "say:smtp-220,receive:12,say:smtp-250,receive:10,say:smtp-no,receive:21,say:smtp-ok",
+        Class::new(Protocol::Smtp, stage::Stage::Refused),
+    ),
+    case(
+        "smtp-plain",
+        "receive:17,say:smtp-ehlo,receive:25,say:smtp-mail,receive:8,drain",
+        "say:smtp-220,receive:12,say:smtp-250,receive:21,say:smtp-ok",
+        Class::new(Protocol::Smtp, stage::Stage::Plaintext),
+    ),
+    case(
+        "proxied",
+        "say:0x0d0a0d0a000d0a515549540a2111000c7f0000017f00000100500050160301010001,send:255,receive:261,say:tls-change,receive:69,say:tls-data,drain",
+        "receive:289,say:tls-server-hello,receive:11,say:tls-data,receive:69",
+        Class::new(Protocol::Tls, stage::Stage::Encrypted),
+    ),
     case("silent", "none", "drain", Class::PENDING),
 ];
 
@@ -89,5 +152,30 @@ fn first_bytes_name_the_protocol() {
         assert_eq!(edge.0["protocol_version"].as_str(), expect.version, "{}", edge.0);
         assert_eq!(edge.0["evidence"]["what"], *class.evidence(0), "{}", edge.0);
         assert_eq!(edge.number("connections"), CONNECTIONS, "{}", edge.0);
+        let upgrade = serde_json::to_value(class.upgrade()).expect("a name");
+        assert_eq!(edge.0["upgrade"], upgrade, "{}", edge.0);
+        let mechanism = (class.secret != Secret::None).then(|| class.secret.name());
+        assert_eq!(edge.0["credentials"]["mechanism"].as_str(), mechanism, "{}", edge.0);
     }
+}
+
+/// A hello in two segments, whatever the place of the cut, is the same hello.
+#[test]
+fn a_hello_is_the_same_wherever_it_is_cut() {
+    const HELLO: u64 = 261;
+    let stage = Stage::set();
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    let (answers, to) = Peer::serve(stage.place(), "s-cut", listen, HELLO - 1, TLS[1]);
+    for at in 1..HELLO {
+        let steps = TLS[0].replace("say:tls-client-hello", &format!("cut:{at}:tls-client-hello"));
+        let asked = Peer::connect(stage.place(), "c-cut", to, 1, &steps).finish();
+        assert!(asked.errors.is_empty(), "cut at {at}: {asked:?}");
+    }
+    assert!(answers.finish().errors.is_empty());
+    stage.agent.settle();
+    let edges = stage.agent.edges();
+    let edge = one(&edges, "c-cut", "s-cut").expect("one edge");
+    let found = (edge.text("protocol"), edge.text("state"), edge.number("connections"));
+    report("a hello cut at every place", format!("{:?}", HELLO - 1), format!("{found:?}"));
+    assert_eq!(found, ("tls", "encrypted", HELLO - 1), "{}", edge.0);
 }

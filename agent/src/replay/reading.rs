@@ -1,9 +1,8 @@
 //! What a stream was found to be, in the words of the map.
 
 use plainsight_core::{
-    graph::Upgrade,
     identity::Confidence,
-    protocol::{Reading, Security, State},
+    protocol::{Class, Reading, Upgrade},
 };
 use plainsight_ebpf::wire::{protocol::Protocol, stage::Stage};
 
@@ -25,26 +24,16 @@ impl Stream {
     pub(super) fn reading(&self) -> Reading {
         let stage = self.stage();
         let Some(assessment) = &self.assessment else {
+            let protocol = match self.carrier {
+                Carrier::Esp => Protocol::EspInUdp,
+                _ => Protocol::Unknown,
+            };
             return Reading {
                 protocol: self.carrier.name(),
-                version: None,
-                security: security(Protocol::Unknown, stage),
-                state: state(stage),
-                evidence: "",
+                ..Class::new(protocol, stage).reading()
             };
         };
-        let (protocol, version) = match assessment.protocol {
-            Protocol::Http => ("http", Some("1")),
-            Protocol::Http2 => ("http", Some("2")),
-            other => (other.name(), None),
-        };
-        Reading {
-            protocol,
-            version,
-            security: security(assessment.protocol, stage),
-            state: state(stage),
-            evidence: "",
-        }
+        Class::new(assessment.protocol, stage).reading()
     }
 
     /// How sure all that is.
@@ -61,33 +50,5 @@ impl Stream {
 
 /// Whether what is at this stage began in the clear and changed.
 pub(super) const fn upgrade(stage: Stage) -> Upgrade {
-    match stage {
-        Stage::OfferedNotTaken => Upgrade::OfferedNotTaken,
-        Stage::Refused => Upgrade::Refused,
-        Stage::Upgraded => Upgrade::Taken,
-        _ => Upgrade::None,
-    }
-}
-
-const fn state(stage: Stage) -> State {
-    match stage {
-        Stage::Pending | Stage::Unknown => State::Unknown,
-        Stage::Plaintext | Stage::MayUpgrade | Stage::OfferedNotTaken | Stage::Refused => {
-            State::Plaintext
-        }
-        Stage::Offered | Stage::Handshake => State::HandshakeOnly,
-        Stage::Encrypted => State::Encrypted,
-        Stage::Upgraded => State::Upgraded,
-        Stage::Partial => State::Partial,
-    }
-}
-
-const fn security(protocol: Protocol, stage: Stage) -> Security {
-    match (protocol, state(stage)) {
-        (_, State::Plaintext) => Security::None,
-        (Protocol::Ssh, _) => Security::Ssh,
-        (Protocol::Quic, _) => Security::Quic,
-        (Protocol::Tls, _) | (_, State::Upgraded) => Security::Tls,
-        _ => Security::Unknown,
-    }
+    Class::new(Protocol::Unknown, stage).upgrade()
 }

@@ -19,7 +19,9 @@ use plainsight_ebpf::{
 };
 
 use super::{
-    context::{AnySocket, Bind, Connect, Datagram, Packet, Socket, needed, no_address, now_ns, zero},
+    context::{
+        AnySocket, Bind, Connect, Datagram, Packet, Socket, needed, no_address, now_ns, zero,
+    },
     edge, emit, identity,
     maps::{self, add, count},
 };

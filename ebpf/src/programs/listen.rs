@@ -156,7 +156,7 @@ fn early_id(seq: u32, port: u16) -> u64 {
 }
 
 /// Takes in new bytes of one direction, which stand at `at` in the packet.
-#[inline(never)]
+#[inline(always)]
 fn take<const SENT: bool>(
     packet: &Packet,
     state: &mut SocketState,
@@ -207,12 +207,7 @@ fn finish<const SENT: bool>(state: &mut SocketState) {
 /// Takes in what there is room for, and decides what it is if that can be told. What remains is the
 /// number of bytes of another message, which stands behind a header for a proxy.
 #[inline(never)]
-fn part<const SENT: bool>(
-    packet: &Packet,
-    state: &mut SocketState,
-    at: u32,
-    count: u32,
-) -> u32 {
+fn part<const SENT: bool>(packet: &Packet, state: &mut SocketState, at: u32, count: u32) -> u32 {
     let own = own::<SENT>(state);
     let passed = own.pass(count);
     let (at, count) = (at + passed, count - passed);

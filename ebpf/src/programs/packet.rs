@@ -39,7 +39,11 @@ pub(super) fn ingress(packet: &Packet) {
     match maps::any_socket(socket) {
         Some(state) if is_heard(packet, socket, state) => {}
         Some(state) => received(packet, state),
-        None => first_received(packet),
+        None => {
+            if let Some(state) = new(packet) {
+                received(packet, state);
+            }
+        }
     }
 }
 
@@ -53,7 +57,11 @@ pub(super) fn egress(packet: &Packet) {
     match maps::any_socket(socket) {
         Some(state) if is_counted(socket, state) => {}
         Some(state) => sent(packet, state),
-        None => first_sent(packet),
+        None => {
+            if let Some(state) = new(packet) {
+                sent(packet, state);
+            }
+        }
     }
 }
 
@@ -75,20 +83,6 @@ fn is_counted(socket: AnySocket, state: &SocketState) -> bool {
         && state.settled != 0
         && state.epoch == maps::epoch()
         && socket.is_carrying()
-}
-
-#[inline(never)]
-fn first_received(packet: &Packet) {
-    if let Some(state) = new(packet) {
-        received(packet, state);
-    }
-}
-
-#[inline(never)]
-fn first_sent(packet: &Packet) {
-    if let Some(state) = new(packet) {
-        sent(packet, state);
-    }
 }
 
 #[inline(never)]
@@ -129,7 +123,7 @@ fn know(socket: Socket, state: &mut SocketState) {
 }
 
 /// The state of a socket that has none yet.
-#[inline(always)]
+#[inline(never)]
 fn new(packet: &Packet) -> Option<&'static mut SocketState> {
     let socket = packet.socket()?;
     if !socket.is_tcp() {

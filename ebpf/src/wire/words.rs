@@ -3,8 +3,8 @@
 //! The verifier checks a function that takes and gives nothing else once, however often and from
 //! wherever it is called, and not once for each state of its caller.
 
-use super::head::{self, Before, HEAD_LEN, Head, Tell};
 use super::datagram::{self, WINDOW};
+use super::head::{self, Before, HEAD_LEN, Head, Tell};
 use super::protocol::Protocol;
 use super::secret::Secret;
 use super::stage::Stage;

@@ -291,8 +291,7 @@ impl Classes {
 
 /// Over UDP the datagrams of a handshake are counted before what it leads to is.
 fn follow_handshakes(parts: Vec<Classified>) -> Vec<Classified> {
-    let is_step =
-        |part: &Classified| matches!(part.class.stage, Stage::Offered | Stage::Handshake);
+    let is_step = |part: &Classified| matches!(part.class.stage, Stage::Offered | Stage::Handshake);
     let (steps, mut parts): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_step);
     for step in steps {
         let is_same = |part: &&mut Classified| {

@@ -39,6 +39,26 @@ pub(crate) fn phrase(name: &str) -> Option<Vec<u8>> {
         "http2-settings" => vec![0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100],
         "tls-client-hello" => hello(1),
         "tls-server-hello" => hello(2),
+        "tls-change" => vec![20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 53],
+        "tls-data" => {
+            let mut bytes = vec![23, 3, 3, 0, 64];
+            bytes.resize(5 + 64, 0x5c);
+            bytes
+        }
+        "postgresql-ssl" => vec![0, 0, 0, 8, 4, 210, 22, 47],
+        "postgresql-startup" => b"\0\0\0\x14\0\x03\0\0user\0tests\0\0".to_vec(),
+        "postgresql-password" => b"R\0\0\0\x08\0\0\0\x03".to_vec(),
+        "postgresql-secret" => b"p\0\0\0\x0asecre\0".to_vec(),
+        "postgresql-ready" => b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I".to_vec(),
+        "postgresql-query" => b"Q\0\0\0\x0dSELECT 1\0".to_vec(),
+        "smtp-220" => b"220 tests ESMTP\r\n".to_vec(),
+        "smtp-ehlo" => b"EHLO tests\r\n".to_vec(),
+        "smtp-250" => b"250-tests\r\n250 STARTTLS\r\n".to_vec(),
+        "smtp-starttls" => b"STARTTLS\r\n".to_vec(),
+        "smtp-go" => b"220 go ahead\r\n".to_vec(),
+        "smtp-no" => b"454 not now\r\n".to_vec(),
+        "smtp-mail" => b"MAIL FROM:<a@tests>\r\n".to_vec(),
+        "smtp-ok" => b"250 ok\r\n".to_vec(),
         "ssh" => b"SSH-2.0-tests\r\n".to_vec(),
         "dns-question" => dns([1, 0], 0),
         "dns-answer" => dns([0x81, 0x80], 1),

@@ -26,6 +26,10 @@ pub(crate) enum Step {
     Send(u64),
     /// Write first bytes of a protocol, all at once.
     Say(Vec<u8>),
+    /// Write first bytes of a protocol in pieces of this length, each a segment of its own.
+    Spell(Vec<u8>, usize),
+    /// Write first bytes of a protocol in two segments, of which the first has this length.
+    Cut(Vec<u8>, usize),
     /// Read exactly so many bytes.
     Receive(u64),
     /// Read until the other end has finished.
@@ -65,7 +69,12 @@ impl Step {
         Ok(match word.split_once(':') {
             Some(("send", count)) => Self::Send(count.parse()?),
             Some(("receive", count)) => Self::Receive(count.parse()?),
-            Some(("say", name)) => Self::Say(phrase::phrase(name).context("unknown words")?),
+            Some(("say", name)) => Self::Say(words(name)?),
+            Some(("spell", name)) => Self::Spell(words(name)?, 1),
+            Some(("cut", rest)) => {
+                let (at, name) = rest.split_once(':').context("no words")?;
+                Self::Cut(words(name)?, at.parse()?)
+            }
             Some(("fork", name)) => Self::Fork(name.to_owned()),
             None if word == "acknowledged" => Self::Acknowledged,
             None if word == "ended" => Self::Ended,
@@ -85,6 +94,20 @@ impl Step {
                 tally.written += bytes.len() as u64;
                 Ok(())
             }
+            Self::Spell(bytes, piece) => {
+                stream.set_nodelay(true)?;
+                bytes.chunks(*piece).try_for_each(|piece| stream.write_all(piece))?;
+                tally.written += bytes.len() as u64;
+                Ok(())
+            }
+            Self::Cut(bytes, at) => {
+                stream.set_nodelay(true)?;
+                let (first, rest) = bytes.split_at((*at).min(bytes.len()));
+                stream.write_all(first)?;
+                stream.write_all(rest)?;
+                tally.written += bytes.len() as u64;
+                Ok(())
+            }
             Self::Receive(count) => receive(stream, *count, tally),
             Self::Drain => drain(stream, tally),
             Self::Shutdown => stream.shutdown(Shutdown::Write),
@@ -100,6 +123,17 @@ impl Step {
             )?),
         }
     }
+}
+
+/// The words of this name, or those that are written out in hexadecimal digits behind `0x`.
+fn words(name: &str) -> anyhow::Result<Vec<u8>> {
+    let Some(digits) = name.strip_prefix("0x") else {
+        return phrase::phrase(name).context("unknown words");
+    };
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    anyhow::ensure!(rest.is_empty(), "an odd number of digits");
+    let byte = |pair: &[u8; 2]| Ok(u8::from_str_radix(str::from_utf8(pair)?, 16)?);
+    pairs.iter().map(byte).collect()
 }
 
 /// Goes through the steps with an established connection, and closes. An error ends the connection and is counted.
