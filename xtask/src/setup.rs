@@ -66,6 +66,10 @@ const FULL_TEST_PACKAGES: &[&str] = &[
     "gnutls-bin",
     "golang-go",
     "default-jdk-headless",
+    "unbound",
+    "chrony",
+    "prometheus",
+    "prometheus-node-exporter",
 ];
 
 /// What fetches, unpacks and boots a kernel.

@@ -123,7 +123,11 @@ impl Tally {
     /// Writes the table to the folder that `PLAINSIGHT_TABLES` names, if it names one.
     pub(super) fn write(&self) {
         if let Some(folder) = env::var_os("PLAINSIGHT_TABLES") {
-            let text = format!("{PREFACE}\n{HEADER}\n{}\n\n{}.\n", self.table().join("\n"), self.summary());
+            let text = format!(
+                "{PREFACE}\n{HEADER}\n{}\n\n{}.\n",
+                self.table().join("\n"),
+                self.summary()
+            );
             let path = Path::new(&folder).join("mutual-tls.md");
             fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }

@@ -125,7 +125,11 @@ fn extensions(names: usize) -> String {
     if names == 0 {
         return "basicConstraints=critical,CA:TRUE\n".into();
     }
-    let mut text = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:10.77.0.2".to_owned();
+    // Some clients look for addresses among the names.
+    let mut text = "subjectAltName=DNS:localhost".to_owned();
+    for address in ["127.0.0.1", "10.77.0.2"] {
+        let _ = write!(text, ",IP:{address},DNS:{address}");
+    }
     for number in 1..names {
         let _ = write!(text, ",DNS:name-{number}.tests.example");
     }

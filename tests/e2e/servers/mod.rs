@@ -9,6 +9,7 @@ mod dovecot;
 mod exim;
 mod expect;
 mod folder;
+mod idle;
 pub(crate) mod mariadb;
 mod memcached;
 mod mosquitto;
@@ -118,31 +119,36 @@ fn check_in_full(test: &str, family: &str, start: fn(&Yard<'_>) -> Running) {
 /// On loopback, and between two namespaces that a veth pair joins.
 fn check(family: &str, start: fn(&Yard<'_>) -> Running) {
     let authority = Authority::new();
+    let mut wrong = Vec::new();
     {
         let stage = Stage::set();
         let host = Namespace::new();
         let place = stage.within(&host);
         let yard = Yard::new(place, &host, [127, 0, 0, 1].into(), &authority);
-        judge(&stage, &start(&yard), &host, &format!("{family} on loopback"));
+        wrong.extend(judge(&stage, &start(&yard), &host, &format!("{family} on loopback")));
     }
     let stage = Stage::set();
     let (near, far) = (Namespace::new(), Namespace::new());
     let ip = near.join(&far).v4[1].into();
     let yard = Yard::new(stage.within(&far), &far, ip, &authority);
-    judge(&stage, &start(&yard), &near, &format!("{family} over veth"));
+    wrong.extend(judge(&stage, &start(&yard), &near, &format!("{family} over veth")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Lets the clients of all hops go, one hop after the other, and compares what the agent says.
-fn judge(stage: &Stage, running: &Running, clients: &Namespace, what: &str) {
+fn judge(stage: &Stage, running: &Running, clients: &Namespace, what: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for hop in &running.hops {
         let cgroup = stage.cgroup.child(&format!("{}.service", hop.name));
         let place = Place::of(&cgroup).within(clients);
         if let Err(reason) = one(&stage.agent, hop, place, what) {
-            wrong.push(format!("{}: {reason}", hop.name));
+            wrong.push(format!("{what}: {}: {reason}", hop.name));
         }
     }
-    assert!(wrong.is_empty(), "{what}:\n{}\n{}", wrong.join("\n"), running.logs());
+    if !wrong.is_empty() {
+        wrong.push(running.logs());
+    }
+    wrong
 }
 
 /// The first client's hop in time, and after all of them the same still.

@@ -1,0 +1,130 @@
+//! A host that does nothing but what every host does: it resolves names, keeps the time, and lets
+//! itself be measured. Nobody wants an alert of that.
+
+use std::{process::Command, thread, time::Duration};
+
+use plainsight_tests::harness::{Edge, Namespace, Stage, count, full, report, skip, until};
+use serde_json::Value;
+
+use super::{Authority, Folder, Server, Yard};
+
+/// Asks a resolver for a name, over and over until it is ended.
+const RESOLVE: &str = "\
+import socket, struct, sys, time
+question = struct.pack('>HHHHHH', 7, 256, 1, 0, 0, 0) + b'\\4name\\5tests\\7example\\0\\0\\1\\0\\1'
+while True:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.settimeout(7)
+        asked.connect((sys.argv[1], int(sys.argv[2])))
+        asked.send(question)
+        assert asked.recv(512)[3] & 15 == 0
+    time.sleep(0.5)
+";
+
+/// Ports of resolver, clock, exporter and Prometheus.
+type Ports = [u16; 4];
+
+#[test]
+fn an_idle_host_has_nothing_to_tell() {
+    if !full() {
+        return skip(
+            "an_idle_host_has_nothing_to_tell",
+            "its packages are large: `cargo xtask prove` installs and runs it",
+        );
+    }
+    let authority = Authority::new();
+    let stage = Stage::set();
+    let (near, far) = (Namespace::new(), Namespace::new());
+    let link = near.join(&far);
+    let loopback = Yard::new(stage.within(&near), &near, [127, 0, 0, 1].into(), &authority);
+    let there = Yard::new(stage.within(&far), &far, link.v4[1].into(), &authority);
+    // All of it once on loopback, and once between two hosts.
+    let local = loopback.ports();
+    let remote = there.ports();
+    let mut servers = serve(&loopback, local);
+    servers.extend(ask(&loopback, &loopback, local));
+    servers.extend(serve(&there, remote));
+    servers.extend(ask(&loopback, &there, remote));
+    until("all of it on the map", || is_busy(&stage.agent.edges(), &[local, remote]));
+    // What is found late is found, too.
+    thread::sleep(Duration::from_secs(count(3, 30)));
+    stage.agent.scan();
+    let findings = stage.agent.get("/api/v1/findings").json()["findings"].take();
+    let findings = findings.as_array().cloned().expect("a list");
+    let loud: Vec<&Value> = findings.iter().filter(|one| one["severity"] != "info").collect();
+    let logs: String = servers.iter().map(Server::log).collect();
+    report("an idle host: findings above info", 0, loud.len());
+    assert!(loud.is_empty(), "{loud:#?}\n{logs}");
+}
+
+/// Resolver, clock and exporter.
+fn serve(yard: &Yard<'_>, [resolver, clock, exporter, _]: Ports) -> Vec<Server> {
+    let folder = Folder::new("unbound");
+    let settings = format!(
+        "server:\n  interface: {ip}\n  port: {resolver}\n  access-control: 0.0.0.0/0 allow\n\
+         \x20 do-daemonize: no\n  username: \"\"\n  chroot: \"\"\n  directory: {}\n\
+         \x20 pidfile: \"\"\n  use-syslog: no\n  local-zone: \"tests.example.\" static\n\
+         \x20 local-data: \"name.tests.example. A 192.0.2.1\"\n\
+         remote-control:\n  control-enable: no\n",
+        folder.path().display(),
+        ip = yard.ip,
+    );
+    let settings = folder.write("unbound.conf", settings);
+    let mut command = Command::new("/usr/sbin/unbound");
+    command.arg("-d").arg("-c").arg(settings);
+    let unbound = yard.start(folder, &mut command, &[resolver]);
+    let settings = format!("port {clock}\nallow\nlocal stratum 3\nbindaddress {}\n", yard.ip);
+    let chronyd = chronyd(yard, &settings);
+    let mut command = Command::new("prometheus-node-exporter");
+    command.arg(format!("--web.listen-address={}:{exporter}", yard.ip));
+    vec![unbound, chronyd, yard.start(Folder::new("exporter"), &mut command, &[exporter])]
+}
+
+/// Those who ask them.
+fn ask(from: &Yard<'_>, to: &Yard<'_>, ports: Ports) -> Vec<Server> {
+    let [resolver, clock, exporter, own] = ports;
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", RESOLVE, &to.ip.to_string(), &resolver.to_string()]);
+    let names = from.start(Folder::new("names"), &mut command, &[]);
+    let asks = format!("server {} port {clock} minpoll 0 maxpoll 0 iburst\nport 0\n", to.ip);
+    let clock = chronyd(from, &asks);
+    let folder = Folder::new("prometheus");
+    let settings = format!(
+        "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: node\n\
+         \x20   static_configs:\n      - targets: ['{}:{exporter}']\n",
+        to.ip
+    );
+    let settings = folder.write("prometheus.yml", settings);
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", settings.display()));
+    command.arg(format!("--storage.tsdb.path={}", folder.text("data")));
+    command.arg(format!("--web.listen-address={}:{own}", from.ip));
+    let prometheus = from.start(folder, &mut command, &[own]);
+    vec![names, clock, prometheus]
+}
+
+/// chrony that leaves the host's clock alone.
+fn chronyd(yard: &Yard<'_>, settings: &str) -> Server {
+    let folder = Folder::new("chrony");
+    let path = folder.path().display();
+    let common = format!(
+        "cmdport 0\nbindcmdaddress /\npidfile {path}/pid\ndriftfile {path}/drift\n{settings}"
+    );
+    let settings = folder.write("chrony.conf", common);
+    let mut command = Command::new("/usr/sbin/chronyd");
+    command.args(["-d", "-x", "-u", "root", "-f"]).arg(settings);
+    yard.start(folder, &mut command, &[])
+}
+
+/// Whether all are asked and answer.
+fn is_busy(edges: &[Edge], all: &[Ports]) -> Result<(), String> {
+    for port in all.iter().flat_map(|ports| &ports[..3]) {
+        let is_answered = |edge: &&Edge| {
+            edge.number("server_port") == u64::from(*port) && edge.number("bytes_received") > 0
+        };
+        if !edges.iter().any(|edge| is_answered(&edge)) {
+            return Err(format!("no answer of {port} in {} edges", edges.len()));
+        }
+    }
+    Ok(())
+}
