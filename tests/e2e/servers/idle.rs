@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use plainsight_tests::harness::{Edge, Namespace, Stage, count, full, report, skip, until};
+use plainsight_tests::harness::{Edge, Namespace, Stage, full, report, skip, until};
 use serde_json::Value;
 
 use super::{Authority, Folder, Server, Yard};
@@ -20,6 +20,9 @@ while True:
         assert asked.recv(512)[3] & 15 == 0
     time.sleep(0.5)
 ";
+
+/// How often all are asked before the findings are looked at.
+const ROUNDS: u64 = 7;
 
 /// Ports of resolver, clock, exporter and Prometheus.
 type Ports = [u16; 4];
@@ -116,12 +119,11 @@ fn chronyd(yard: &Yard<'_>, settings: &str) -> Server {
 
 /// Whether all have been asked and have answered, again and again.
 fn is_busy(edges: &[Edge], all: &[Ports]) -> Result<(), String> {
-    let rounds = count(7, 17);
     // Bytes of an answer: of a name's, of the time, and less than any exporter tells.
-    for (port, answer) in all.iter().flat_map(|ports| ports.iter().zip([53, 48, 10_007])) {
+    for (port, answer) in all.iter().flat_map(|ports| ports.iter().zip([53, 48, 5_003])) {
         let is_it = |edge: &&Edge| edge.number("server_port") == u64::from(*port);
         let received = edges.iter().find(is_it).map_or(0, |edge| edge.number("bytes_received"));
-        if received < rounds * answer {
+        if received < ROUNDS * answer {
             return Err(format!("{received} bytes of {port} in {} edges", edges.len()));
         }
     }
