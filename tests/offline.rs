@@ -10,7 +10,7 @@ use plainsight::{
     view::{self, Style, scan::Scan},
 };
 use plainsight_core::{
-    flow::{Held, Totals, balance},
+    flow::{Held, Totals, balance, handshakes::Read},
     graph::{self, Edge},
 };
 use plainsight_ebpf::abi::{counters::Counter, edge::LATE};
@@ -103,7 +103,7 @@ fn the_recording_balances() {
 }
 
 fn edges(recording: &Recording) -> Vec<Edge> {
-    graph::edges(&recording.halves, &recording.directory, &recording.clock)
+    graph::edges(&recording.halves, &recording.directory, &Read::default(), &recording.clock)
 }
 
 /// Totals as the hooks would have counted them.

@@ -7,18 +7,20 @@ use plainsight_ebpf::abi::{
     self,
     counters::Counter,
     edge::{EdgeCounters, EdgeKey},
-    event::{Connection, EventHeader, EventKind, FirstSeen},
+    event::{Connection, EventHeader, EventKind, FirstSeen, Handshake},
 };
 
 use crate::kernel::{Kernel, KernelError, Pod};
 
 /// What came over the ring.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Event {
     /// An edge came into being.
     FirstSeen(FirstSeen),
     /// A connection that a filter asked for has ended.
     Connection(Connection),
+    /// A part of a handshake.
+    Handshake(Box<Handshake>),
 }
 
 /// Why an event could not be read. The two halves of one build agree, so this is a fault of ours
@@ -66,6 +68,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, EventError> {
     match EventKind::from_code(kind).ok_or(EventError::Kind(kind))? {
         EventKind::FirstSeen => read(bytes).map(Event::FirstSeen),
         EventKind::Connection => read(bytes).map(Event::Connection),
+        EventKind::Handshake => read(bytes).map(|part| Event::Handshake(Box::new(part))),
     }
 }
 
@@ -133,6 +136,7 @@ mod tests {
     fn whole_events_are_read() {
         check(1, abi::VERSION, size_of::<FirstSeen>(), None);
         check(2, abi::VERSION, size_of::<Connection>(), None);
+        check(3, abi::VERSION, size_of::<Handshake>(), None);
         // The ring rounds lengths up to eight bytes.
         check(1, abi::VERSION, size_of::<FirstSeen>() + 8, None);
     }

@@ -103,7 +103,7 @@ impl Recording {
             local: address(json, "local"),
             comm: end.comm,
             tgid: 4711,
-            reserved: 0,
+            asked: 0,
             rtt: samples(&json["rtt"]),
         };
         Half { key: self.key(json), counters }

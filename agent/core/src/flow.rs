@@ -1,5 +1,7 @@
 //! What the kernel counted, as values: halves of edges, their ends, the clock and the balance.
 
+pub mod handshakes;
+
 use core::net::{IpAddr, Ipv6Addr};
 
 use jiff::Timestamp;

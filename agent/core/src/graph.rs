@@ -21,9 +21,10 @@ use core::cmp::Reverse;
 use core::net::IpAddr;
 
 use jiff::Timestamp;
-use plainsight_ebpf::abi::edge::{FOLDED, GUESSED, LATE};
+use plainsight_ebpf::abi::edge::{EdgeKey, FOLDED, GUESSED, LATE};
 use serde::{Deserialize, Serialize};
 
+use crate::flow::handshakes::{Dated, Read};
 use crate::flow::{Clock, Half, Reporter};
 use crate::fnv::Fnv;
 use crate::identity::{Confidence, Directory, Workload};
@@ -204,6 +205,7 @@ struct Hop {
     flags: u8,
     reporters: BTreeSet<Reporter>,
     classes: Classes,
+    read: BTreeSet<EdgeKey>,
 }
 
 /// The numbers of one edge.
@@ -214,6 +216,8 @@ struct Sum {
     flags: u8,
     reporters: BTreeSet<Reporter>,
     tally: Classified,
+    /// Keys of which handshakes were read.
+    read: BTreeSet<EdgeKey>,
 }
 
 // === impl Scope ===
@@ -253,6 +257,7 @@ impl Sum {
         self.flags |= other.flags;
         self.reporters.extend(other.reporters);
         self.tally.add(&other.tally);
+        self.read.extend(other.read);
     }
 
     /// Of all connections, the ones that showed the class.
@@ -287,8 +292,13 @@ impl Sum {
 /// * A folded half stands for many others of its cgroup: its other end is nobody.
 /// * Connections that carried no payload, and failures, belong to the one protocol that the same
 ///   client speaks with the same server; where there is none or more than one, they stay apart.
-pub fn edges(halves: &[Half], directory: &Directory, clock: &Clock) -> Vec<Edge> {
-    let mut nodes = Nodes::new(halves, directory);
+pub fn edges(
+    halves: &[Half],
+    directory: &Directory,
+    handshakes: &Read,
+    clock: &Clock,
+) -> Vec<Edge> {
+    let mut nodes = Nodes::new(halves, directory, handshakes);
     let mut sums = BTreeMap::new();
     for hop in join::hops(halves, &mut nodes) {
         add(&mut sums, hop);
@@ -332,14 +342,28 @@ fn hash(hash: Fnv, workload: &Workload) -> Fnv {
 }
 
 fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
-    let Hop { client, server, port, transport, late, place, reached, flags, reporters, classes } =
-        hop;
+    let Hop {
+        client,
+        server,
+        port,
+        transport,
+        late,
+        place,
+        reached,
+        flags,
+        reporters,
+        classes,
+        read,
+    } = hop;
     // A server's socket may be older where the conversation is not.
     let flags = if late { flags | LATE } else { flags & !LATE };
     for tally in classes.settle(transport) {
         let reading = tally.class.reading();
         let (reached, reporters) = (reached.clone(), reporters.clone());
-        let part = Sum { place, reached, flags, reporters, tally };
+        // Of several protocols at one port, handshakes are of those that have them.
+        let is_read = matches!(reading.security, Security::Tls);
+        let read = if is_read { read.clone() } else { BTreeSet::new() };
+        let part = Sum { place, reached, flags, reporters, tally, read };
         match sums.entry(Key { client, server, port, transport, late, reading }) {
             Entry::Occupied(sum) => sum.into_mut().add(part),
             Entry::Vacant(sum) => _ = sum.insert(part),
@@ -389,10 +413,19 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
         upgrade: sum.tally.class.upgrade(),
         link: Link::Unknown,
         scope: sum.place.scope,
-        tls: None,
+        tls: tls_of(&sum.read, nodes, clock),
         credentials: sum.tally.credentials,
         verdict: Verdict::without_policy(),
     })
+}
+
+/// What the handshakes of these keys said, together.
+fn tls_of(keys: &BTreeSet<EdgeKey>, nodes: &Nodes<'_>, clock: &Clock) -> Option<Box<EdgeTls>> {
+    let mut read: Vec<&Dated> = keys.iter().flat_map(|key| nodes.handshakes(key)).collect();
+    read.sort_by_key(|dated| dated.time_ns);
+    let mut all = EdgeTls::default();
+    read.iter().for_each(|dated| all.fold(&dated.tls, clock.time(dated.time_ns)));
+    (!read.is_empty()).then(|| Box::new(all))
 }
 
 /// No two edges are equal in it, so there is one order.

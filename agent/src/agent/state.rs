@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use plainsight_core::{
-    flow::{self, Clock, Endpoint, Half, Held, Reporter, Totals},
+    flow::{
+        self, Clock, Endpoint, Half, Held, Reporter, Totals,
+        handshakes::{Handshakes, Read},
+    },
     graph,
     identity::{self, Directory},
     ledger::Ledger,
@@ -65,6 +68,7 @@ pub(super) struct State {
     servers: Servers,
     retirement: Retirement,
     ledger: Arc<Ledger>,
+    handshakes: Handshakes,
     open: Option<Open>,
     followers: Vec<Follower>,
     recent: VecDeque<Bytes>,
@@ -86,6 +90,7 @@ pub(super) struct State {
 pub(super) struct Draft {
     scan: Arc<Scan>,
     ledger: Arc<Ledger>,
+    handshakes: Arc<Read>,
     directory: Arc<Directory>,
     clock: Clock,
     lost: Lost,
@@ -123,6 +128,7 @@ impl State {
             servers: Servers::default(),
             retirement,
             ledger: Arc::default(),
+            handshakes: Handshakes::default(),
             open: None,
             followers: Vec::new(),
             recent: VecDeque::new(),
@@ -182,12 +188,20 @@ impl State {
         let mut event = None;
         while taken < BATCH && self.ring.next(|bytes| event = Some(intake::decode(bytes))) {
             taken += 1;
-            match event {
+            match event.take() {
                 Some(Ok(Event::FirstSeen(event))) => self.first_seen(&event, now.instant),
                 Some(Ok(Event::Connection(event))) => self.connection(&event, &now),
+                Some(Ok(Event::Handshake(part))) => {
+                    self.count("handshake");
+                    self.handshakes.add(&part);
+                }
                 Some(Err(error)) => self.unreadable(error),
                 None => {}
             }
+        }
+        // After all there was, or the second half of a handshake would come too late.
+        if taken < BATCH {
+            self.handshakes.settle(now.boot_ns);
         }
         let gone = self.followers.extract_if(.., |follower| follower.is_gone());
         for follower in gone.collect::<Vec<_>>() {
@@ -399,6 +413,7 @@ impl State {
         Draft {
             scan: Arc::clone(&self.scan),
             ledger: Arc::clone(&self.ledger),
+            handshakes: Arc::clone(self.handshakes.read()),
             directory: Arc::clone(self.names.directory()),
             clock: self.clock,
             lost: self.lost(),
@@ -440,6 +455,7 @@ impl State {
         let agent = lost.entry("agent".to_owned()).or_default();
         agent.insert("undecodable".to_owned(), self.undecodable);
         agent.insert("observer_slow".to_owned(), self.missed);
+        agent.insert("handshakes_full".to_owned(), self.handshakes.refused());
         agent.insert("names_full".to_owned(), self.names.directory().refused());
         agent.insert("cgroups_full".to_owned(), self.names.cgroups_refused());
         lost
@@ -481,11 +497,11 @@ impl State {
 impl Draft {
     /// Makes the map.
     pub(super) fn snapshot(self) -> Snapshot {
-        let Self { scan, ledger, directory, clock, lost, taken_at } = self;
+        let Self { scan, ledger, handshakes, directory, clock, lost, taken_at } = self;
         let mut halves = ledger.with(&scan.halves);
         halves.extend(&scan.older);
         Snapshot {
-            edges: graph::edges(&halves, &directory, &clock),
+            edges: graph::edges(&halves, &directory, &handshakes, &clock),
             complete: lost.values().flat_map(BTreeMap::values).all(|count| *count == 0),
             lost,
             taken_at,

@@ -354,12 +354,13 @@ fn reporter(reporters: &[Reporter]) -> &'static str {
 ///
 /// What is folded is no loss: it is counted to the byte.
 pub fn lost(totals: &Totals) -> Lost {
-    const REASONS: [(&str, &str, Counter); 9] = [
+    const REASONS: [(&str, &str, Counter); 10] = [
         ("edges", "full", Counter::EdgesFull),
         ("edges", "busy", Counter::EdgesBusy),
         ("edges", "other", Counter::EdgesOther),
         ("ring", "first_seen", Counter::RingFullFirstSeen),
         ("ring", "connection", Counter::RingFullConnection),
+        ("ring", "handshake", Counter::RingFullHandshake),
         ("socket", "storage", Counter::StorageFull),
         ("socket", "callbacks", Counter::CallbacksRefused),
         ("socket", "conversations", Counter::ConversationsRefused),

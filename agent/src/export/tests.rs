@@ -170,7 +170,7 @@ fn names_are_data() {
     let printable = hostile.map(|name| escape::terminal(name).into_owned());
     assert_eq!(clients, printable.iter().map(String::as_str).collect());
     assert!(!clients.iter().any(|name| name.chars().any(char::is_control)), "{clients:?}");
-    assert_eq!(metrics.iter().filter(|m| m.name == "plainsight_lost_total").count(), 9);
+    assert_eq!(metrics.iter().filter(|m| m.name == "plainsight_lost_total").count(), 10);
 }
 
 #[test]

@@ -64,9 +64,11 @@ pub enum Counter {
     QuotasFull = 28,
     /// Conversations over UDP that could not be remembered.
     ConversationsRefused = 29,
+    /// Parts of handshakes the ring had no room for.
+    RingFullHandshake = 30,
 }
 
 impl Counter {
     /// How many there are.
-    pub const COUNT: u32 = 30;
+    pub const COUNT: u32 = 31;
 }

@@ -124,8 +124,8 @@ pub struct EdgeCounters {
     pub comm: Comm,
     /// Process (thread group) at the first event; 0 where it is not known.
     pub tgid: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// [`super::config::Config::epoch`] when a handshake of this edge was last asked for.
+    pub asked: u32,
     /// Smoothed round-trip times by class, see [`rtt_bound`]: one for each time that bytes were added.
     pub rtt: [u32; RTT_BUCKETS],
 }

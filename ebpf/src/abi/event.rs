@@ -10,6 +10,8 @@ pub enum EventKind {
     FirstSeen = 1,
     /// A connection that a filter asked for has ended: [`Connection`].
     Connection = 2,
+    /// A part of a TLS handshake: [`Handshake`].
+    Handshake = 3,
 }
 
 /// How a connection ended.
@@ -104,6 +106,33 @@ pub struct Connection {
     pub comm: Comm,
 }
 
+/// A part of what one side of a connection said in its TLS handshake. Of application data there is
+/// the record's header alone.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Handshake {
+    /// Kind [`EventKind::Handshake`].
+    pub header: EventHeader,
+    /// The key of the edge it is counted on now.
+    pub key: EdgeKey,
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// Where it stands, in bytes from that side's hello on.
+    pub offset: u32,
+    /// How many of `bytes` count.
+    pub length: u16,
+    /// 0 for the client's, 1 for the server's.
+    pub side: u8,
+    /// Explicit padding.
+    pub reserved: u8,
+    /// What was said.
+    pub bytes: [u8; HANDSHAKE_BYTES as usize],
+}
+
+/// Most bytes of a handshake in one event.
+pub const HANDSHAKE_BYTES: u32 = 2048;
+
+const _: () = assert!(size_of::<Handshake>() == 120 + HANDSHAKE_BYTES as usize);
 const _: () = assert!(size_of::<EventHeader>() == 16);
 const _: () = assert!(size_of::<FirstSeen>() == 128);
 const _: () = assert!(size_of::<Connection>() == 216);
@@ -116,6 +145,7 @@ impl EventKind {
         Some(match code {
             1 => Self::FirstSeen,
             2 => Self::Connection,
+            3 => Self::Handshake,
             _ => return None,
         })
     }
@@ -145,3 +175,7 @@ unsafe impl aya::Pod for FirstSeen {}
 // SAFETY: as for FirstSeen.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Connection {}
+
+// SAFETY: as for FirstSeen.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Handshake {}

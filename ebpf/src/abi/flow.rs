@@ -144,6 +144,36 @@ pub struct SocketState {
     pub received: Message,
     /// The current message that is sent.
     pub sent: Message,
+    /// What of a handshake goes to the agent, of what is received.
+    pub tap_in: Tap,
+    /// The same of what is sent.
+    pub tap_out: Tap,
+    /// 1 if the agent gets this connection's handshake.
+    pub chosen: u32,
+    /// Explicit padding.
+    pub reserved: u32,
+}
+
+/// How far a handshake was sent on, of one direction.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Tap {
+    /// Bytes of the current record that are still to come.
+    pub left: u32,
+    /// Bytes since the hello.
+    pub offset: u32,
+    /// Where in the segment at hand it stands.
+    pub at: u32,
+    /// Bytes of that segment that are still to come.
+    pub rest: u32,
+    /// Bytes that were sent on.
+    pub sent: u16,
+    /// Type of the current record.
+    pub kind: u8,
+    /// Records of application data.
+    pub sealed: u8,
+    /// 1 while there is more to send on.
+    pub open: u32,
 }
 
 /// The start of what reached a listening socket, for the socket that it accepts microseconds later.
@@ -206,7 +236,7 @@ pub const PAIR_SLOTS: u32 = 65_536;
 
 const _: () = assert!(size_of::<Own>() == 40);
 const _: () = assert!(size_of::<Flow>() == 120);
-const _: () = assert!(size_of::<SocketState>() == 304);
+const _: () = assert!(size_of::<SocketState>() == 360);
 const _: () = assert!(size_of::<Pair>() == 40);
 const _: () = assert!(size_of::<PairSlot>() == 48);
 const _: () = assert!(size_of::<HeardSlot>() == 48);

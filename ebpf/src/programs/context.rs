@@ -724,6 +724,39 @@ impl Packet {
         }
     }
 
+    /// A TLS record's header.
+    #[inline(always)]
+    pub(super) fn record_header(&self, at: u32) -> Option<[u8; 5]> {
+        let mut header = [0_u8; 8];
+        let five = header.first_chunk_mut::<5>()?;
+        if self.load(at, five) { Some(*five) } else { None }
+    }
+
+    /// Loads so many bytes, at least one and no more than there is room for.
+    #[inline(always)]
+    pub(super) fn load_into<const N: usize>(
+        &self,
+        at: u32,
+        into: &mut [u8; N],
+        bytes: u32,
+    ) -> bool {
+        const { assert!(N.is_power_of_two()) };
+        let (to, last) = (into.as_mut_ptr(), u64::from(bytes).wrapping_sub(1));
+        // SAFETY: the helper writes no more than N bytes, or fails.
+        unsafe {
+            let len: u64;
+            // By a mask right before the call, so that the verifier knows its bounds.
+            core::arch::asm!(
+                "{len} &= {mask}",
+                "{len} += 1",
+                len = inout(reg) last => len,
+                mask = const N as i32 - 1,
+                options(nostack, nomem),
+            );
+            bpf_skb_load_bytes(self.0.cast(), at, to.cast(), len as u32) == 0
+        }
+    }
+
     /// The 32 bytes that stand before this offset: always there behind an IP and a TCP header. A
     /// fixed number, because the verifier of 5.10 does not follow a variable one through this
     /// compiler's output.

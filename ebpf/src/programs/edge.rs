@@ -62,18 +62,30 @@ impl Bytes {
     }
 }
 
-/// A connection is established.
+/// How many epochs pass before another handshake of an edge is asked for.
+const ASK_EVERY: u32 = 10;
+
+/// A connection is established. True if its edge wants to know its handshake: the first one's, and
+/// then one of those that come.
 #[inline(always)]
-pub(super) fn open(flow: &mut Flow, now: u64) {
+pub(super) fn open(flow: &mut Flow, now: u64) -> bool {
     count(Counter::Opened, 1);
     match at(flow, true) {
         Some(edge) => {
             add(&mut edge.opened, 1);
             edge.last_ns = now;
+            // Two that come at once may both be asked.
+            let epoch = maps::epoch() | 1;
+            let is_due = edge.asked == 0 || epoch.wrapping_sub(edge.asked) >= ASK_EVERY;
+            if is_due {
+                edge.asked = epoch;
+            }
+            is_due
         }
         None => {
             flow.flags |= OVERFLOWED;
             count(Counter::OverflowOpened, 1);
+            false
         }
     }
 }

@@ -7,7 +7,7 @@ use plainsight_ebpf::{
         counters::Counter,
         datagram::DatagramState,
         edge::EdgeKey,
-        event::{Close, Connection, EventHeader, EventKind, FirstSeen},
+        event::{Close, Connection, EventHeader, EventKind, FirstSeen, Handshake},
         flow::{Flow, SocketState},
     },
     wire::security::Security,
@@ -125,6 +125,12 @@ fn submit(fill: impl FnOnce(&mut Connection)) {
     if !maps::emit::<Connection>(|room| fill(unsafe { room.assume_init_mut() }), false) {
         count(Counter::RingFullConnection, 1);
     }
+}
+
+/// The header of a part of a handshake.
+#[inline(always)]
+pub(super) fn handshake_header(time_ns: u64) -> EventHeader {
+    header::<Handshake>(EventKind::Handshake, time_ns)
 }
 
 #[inline(always)]

@@ -33,7 +33,7 @@ pub(super) fn adopt(packet: &Packet, socket: Socket) -> Option<&'static mut Sock
     };
     maps::forget_older(cookie);
     count(Counter::Adopted, 1);
-    edge::open(&mut state.flow, state.opened_ns);
+    let _asked = edge::open(&mut state.flow, state.opened_ns);
     Some(state)
 }
 
@@ -90,6 +90,6 @@ pub(super) fn released_unseen(bind: &Bind) {
     maps::forget_older(cookie);
     count(Counter::Adopted, 1);
     state.orphaned = 1;
-    edge::open(&mut state.flow, state.opened_ns);
+    let _asked = edge::open(&mut state.flow, state.opened_ns);
     released(state);
 }

@@ -20,7 +20,7 @@ use plainsight_ebpf::{
 
 use super::{
     context::{Packet, apart, needed},
-    maps,
+    maps, share,
 };
 
 /// The head of a message that starts with these words.
@@ -70,7 +70,7 @@ pub(super) fn begin(state: &mut SocketState, sent: u32, received: u32) {
 /// TCP expects `expected` next: anything else may be forged.
 #[inline(always)]
 pub(super) fn received(packet: &Packet, state: &mut SocketState, segment: &Segment, expected: u32) {
-    if state.settled != 0 {
+    if state.settled != 0 && state.tap_in.open == 0 {
         state.done_in = 1;
     } else if let Some(fresh) = state.received.fresh(segment.seq, segment.payload, expected) {
         let begins = state.received.advance(segment.seq, fresh, state.sent.next());
@@ -171,13 +171,17 @@ fn take<const SENT: bool>(
             finish::<SENT>(state);
         }
         let rest = part::<SENT>(packet, state, at, count);
+        let (at, count) = if rest == 0 { (at, count) } else { (at + (count - rest), rest) };
         if rest != 0 {
-            part::<SENT>(packet, state, at + (count - rest), rest);
+            part::<SENT>(packet, state, at, count);
+        }
+        if tap::<SENT>(state) != 0 {
+            share::share::<SENT>(packet, state, at, count);
         }
     }
     let looked = own::<SENT>(state).looked();
     let of = words::of(is_client::<SENT>(state), looked);
-    if !words::wants_more(read(talk(state), of)) {
+    if tap::<SENT>(state) == 0 && !words::wants_more(read(talk(state), of)) {
         *done::<SENT>(state) = 1;
     }
 }
@@ -239,6 +243,9 @@ fn decide<const SENT: bool>(state: &mut SocketState) -> u32 {
         own.leave_out(header);
     }
     speak::<SENT>(state, head);
+    if tell == Tell::Hello as u8 && words::is_tls(head) {
+        share::begin::<SENT>(state);
+    }
     if header != 0 { len.saturating_sub(header) } else { 0 }
 }
 
@@ -288,6 +295,11 @@ fn is_client<const SENT: bool>(state: &SocketState) -> bool {
 #[inline(always)]
 fn own<const SENT: bool>(state: &mut SocketState) -> &mut Message {
     if SENT { &mut state.sent } else { &mut state.received }
+}
+
+#[inline(always)]
+fn tap<const SENT: bool>(state: &SocketState) -> u32 {
+    if SENT { state.tap_out.open } else { state.tap_in.open }
 }
 
 #[inline(always)]

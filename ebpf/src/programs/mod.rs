@@ -13,4 +13,5 @@ mod late;
 mod listen;
 mod maps;
 mod packet;
+mod share;
 mod socket;

@@ -18,7 +18,7 @@ use super::{
     context::{AnySocket, Packet, Socket},
     datagram, edge, identity, late, listen,
     maps::{self, count},
-    socket,
+    share, socket,
 };
 
 /// Flags that end a connection, or one direction of it.
@@ -257,7 +257,7 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
             edge::move_in(flow);
         }
     }
-    state.settled = is_over.into();
+    state.settled = (is_over && !share::is_open(state)).into();
 }
 
 /// Whether a flow is on the edge of what was heard.

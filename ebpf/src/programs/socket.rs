@@ -120,7 +120,7 @@ fn opened(ops: &Ops, state: &mut SocketState) {
     state.epoch = maps::epoch();
     state.flow.stage = Stage::Pending as u8;
     state.flow.local = ops.local();
-    edge::open(&mut state.flow, state.opened_ns);
+    state.chosen = edge::open(&mut state.flow, state.opened_ns).into();
 }
 
 /// The kernel's flags are replaced as a whole, so a refusal would lose the end of the connection.

@@ -10,5 +10,6 @@ pub mod security;
 pub mod stage;
 pub mod talk;
 pub mod tcp;
+pub mod tls;
 mod window;
 pub mod words;

@@ -91,6 +91,12 @@ pub const fn tell(head: u64) -> u8 {
     (head >> 8) as u8
 }
 
+/// Whether a head's word is one of TLS.
+#[inline(always)]
+pub const fn is_tls(head: u64) -> bool {
+    head as u8 == Protocol::Tls as u8
+}
+
 #[inline(always)]
 const fn to_head(word: u64) -> Head {
     let Some(protocol) = Protocol::from_code(word as u8) else { return Head::UNKNOWN };

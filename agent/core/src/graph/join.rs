@@ -7,12 +7,12 @@ use core::mem;
 use core::net::{IpAddr, Ipv6Addr};
 
 use plainsight_ebpf::abi::Address;
-use plainsight_ebpf::abi::edge::{FOLDED, LATE};
+use plainsight_ebpf::abi::edge::{EdgeKey, FOLDED, LATE};
 
 use super::nodes::{End, Node, Nodes};
 use super::tally::Classes;
 use super::{Hop, Place, Scope};
-use crate::flow::{self, Endpoint, Half, Reporter};
+use crate::flow::{self, Endpoint, Half, Reporter, handshakes};
 use crate::protocol::Transport;
 use crate::record::Reached;
 
@@ -56,6 +56,8 @@ struct Seen {
     /// Of the keys, all together.
     flags: u8,
     classes: Classes,
+    /// Keys of which handshakes were read.
+    read: BTreeSet<EdgeKey>,
 }
 
 /// One server's part in a meeting.
@@ -140,6 +142,9 @@ impl Group {
             }
         };
         seen.add(half);
+        if !nodes.handshakes(&half.key).is_empty() {
+            seen.read.insert(handshakes::key(&half.key));
+        }
     }
 
     /// Gives each server what is its own. Where a client reports, its numbers are dealt out and no
@@ -169,7 +174,10 @@ impl Group {
         }
         let part = |(server, seen, classes): (Node, Seen, Classes)| {
             let (place, flags) = (client.place.on_host(), client.flags | seen.flags);
-            let seen = Seen { place, flags, classes, ..seen };
+            // Both ends read the same handshakes, so one end's count.
+            let is_clients = owns_address && !client.read.is_empty();
+            let read = if is_clients { mem::take(&mut client.read) } else { seen.read };
+            let seen = Seen { place, flags, classes, read, ..seen };
             Part { server, seen, reporters: &[Reporter::Client, Reporter::Server] }
         };
         let mut parts = shares.into_iter().map(part).collect();
@@ -189,6 +197,7 @@ impl Seen {
             reached: BTreeSet::new(),
             flags: 0,
             classes: Classes::default(),
+            read: BTreeSet::new(),
         }
     }
 
@@ -257,6 +266,7 @@ fn hops_of(meeting: Meeting, group: Group, nodes: &mut Nodes<'_>) -> Vec<Hop> {
         flags: seen.flags,
         reporters: reporters.iter().copied().collect(),
         classes: seen.classes,
+        read: seen.read,
     };
     group.parts(nodes).into_iter().map(hop).collect()
 }

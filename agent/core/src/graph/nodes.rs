@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use plainsight_ebpf::abi::Comm;
+use plainsight_ebpf::abi::edge::EdgeKey;
 
+use crate::flow::handshakes::{Dated, Read};
 use crate::flow::{Endpoint, Half};
 use crate::identity::{self, Directory, Kind, Workload};
 
@@ -27,6 +29,7 @@ pub(super) struct Node(usize);
 /// All workloads of this map. Ends that are the same workload are one node.
 pub(super) struct Nodes<'a> {
     directory: &'a Directory,
+    handshakes: &'a Read,
     comms: BTreeMap<Endpoint, &'a Comm>,
     ends: BTreeMap<End, Node>,
     identities: BTreeMap<Workload, Node>,
@@ -36,7 +39,7 @@ pub(super) struct Nodes<'a> {
 // === impl Nodes ===
 
 impl<'a> Nodes<'a> {
-    pub(super) fn new(halves: &'a [Half], directory: &'a Directory) -> Self {
+    pub(super) fn new(halves: &'a [Half], directory: &'a Directory, handshakes: &'a Read) -> Self {
         let mut comms = BTreeMap::new();
         for half in halves {
             let comm = &half.counters.comm;
@@ -47,7 +50,12 @@ impl<'a> Nodes<'a> {
                 .or_insert(comm);
         }
         let (ends, identities) = (BTreeMap::new(), BTreeMap::new());
-        Self { directory, comms, ends, identities, workloads: Vec::new() }
+        Self { directory, handshakes, comms, ends, identities, workloads: Vec::new() }
+    }
+
+    /// The handshakes that were read at this half of an edge.
+    pub(super) fn handshakes(&self, key: &EdgeKey) -> &'a [Dated] {
+        self.handshakes.of(key)
     }
 
     /// The node that this end is a part of.

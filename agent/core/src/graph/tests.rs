@@ -151,7 +151,7 @@ fn reaching(half: Half, address: &str, port: u16) -> Half {
 }
 
 fn map(halves: &[Half]) -> Vec<Edge> {
-    edges(halves, &directory(), &CLOCK)
+    edges(halves, &directory(), &Read::default(), &CLOCK)
 }
 
 /// One line for each edge: the ends, what is spoken, connections/failures, bytes, and who says so.
@@ -455,7 +455,7 @@ fn one_workload_is_one_node_however_well_it_was_recognised() {
     let gone = Process { name: "curl".into(), exe: None, alive: false };
     directory.insert(again, identity::local(None, None, &gone, "host-a"));
     let halves = [CURL, again].map(|own| client(own, THERE, 80, HTTP, counters(2, 20, 40)));
-    let edges = edges(&halves, &directory, &CLOCK);
+    let edges = edges(&halves, &directory, &Read::default(), &CLOCK);
     assert_eq!(edges.len(), 1, "{edges:?}");
     let client = &edges[0].client;
     assert_eq!((client.matched_by, client.confidence), (MatchedBy::Process, Confidence::Low));
@@ -597,7 +597,7 @@ fn a_folded_end_is_its_unit_and_no_process() {
         let curl = Process { name: "curl".into(), exe: None, alive: true };
         let mut directory = Directory::new(1);
         directory.insert(half.own(), identity::local(Some(path), None, &curl, "host-a"));
-        let edge = edges(&[half], &directory, &CLOCK).remove(0);
+        let edge = edges(&[half], &directory, &Read::default(), &CLOCK).remove(0);
         assert_eq!(edge.client.name, expect);
     };
     check("/system.slice/sweep.service", "sweep.service");
