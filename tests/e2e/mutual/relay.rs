@@ -33,7 +33,7 @@ impl Relay {
     pub(super) fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
-        let (told, recordings) = mpsc::channel();
+        let (told, recordings) = mpsc::sync_channel(7);
         let ends = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&ends);
         // One connection after the other, as the clients make them.

@@ -182,7 +182,7 @@ fn one(agent: &Agent, hop: &Hop, place: Place<'_>, what: &str) -> Result<(), Str
 
 /// How long after the first of the first connection the agent was right.
 fn first(agent: &Agent, hop: &Hop, place: Place<'_>) -> Result<Duration, String> {
-    let (told, end) = mpsc::channel();
+    let (told, end) = mpsc::sync_channel(1);
     let mut command = placed(hop, place);
     thread::scope(|scope| {
         scope.spawn(move || told.send(succeed(&mut command)));
