@@ -15,13 +15,17 @@ use crate::{
 pub(crate) struct Arguments {
     /// Only promises whose test's name contains this.
     name: Option<String>,
+    /// Write the tables that were measured to docs/.
+    #[arg(long)]
+    tables: bool,
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let options = Options { name: arguments.name.as_deref(), full: true, bless: false };
+    let (name, tables) = (arguments.name.as_deref(), arguments.tables);
+    let options = Options { name, full: true, tables, bless: false };
     let mut summary = test::tiers(workspace, &[Tier::Kernel, Tier::E2e], &options)?;
     // Building the targets takes minutes, so whoever asks for one test does not wait for it.
-    if arguments.name.as_deref().is_none_or(|name| name.contains("fuzz")) {
+    if name.is_none_or(|name| name.contains("fuzz")) {
         summary.add(fuzz::all(workspace, None, fuzz::FULL_RUNS)?);
     }
     for line in table(&summary.proofs) {

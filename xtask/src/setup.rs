@@ -29,7 +29,48 @@ const TOOLCHAIN_PACKAGES: &[&str] = &[
 ];
 
 /// Servers, clients and tools that the e2e tier compares the agent with.
-const TEST_PACKAGES: &[&str] = &["nginx-light", "curl", "iproute2", "nftables", "procps"];
+const TEST_PACKAGES: &[&str] = &[
+    "nginx-light",
+    "curl",
+    "iproute2",
+    "nftables",
+    "procps",
+    "openssl",
+    "postgresql",
+    "mariadb-server",
+    "mariadb-client",
+    "redis-server",
+    "redis-tools",
+    "exim4-daemon-light",
+    "openssh-server",
+    "openssh-client",
+    "memcached",
+    "mosquitto",
+    "mosquitto-clients",
+];
+
+/// The same for the full counts alone: they are large, or need long to start.
+const FULL_TEST_PACKAGES: &[&str] = &[
+    "rabbitmq-server",
+    "amqp-tools",
+    "slapd",
+    "ldap-utils",
+    "libsasl2-modules",
+    "dovecot-imapd",
+    "dovecot-pop3d",
+    "proftpd-core",
+    "proftpd-mod-crypto",
+    "samba",
+    "smbclient",
+    "python3-grpcio",
+    "gnutls-bin",
+    "golang-go",
+    "default-jdk-headless",
+    "unbound",
+    "chrony",
+    "prometheus",
+    "prometheus-node-exporter",
+];
 
 /// What fetches, unpacks and boots a kernel.
 const VM_PACKAGES: &[&str] = &["qemu-system-x86", "busybox-static", "xz-utils", "binutils"];
@@ -76,7 +117,7 @@ pub(crate) fn ensure_all(workspace: &Workspace) -> anyhow::Result<()> {
     println!("[2/4] formatter and clippy");
     ensure_lint(workspace)?;
     println!("[3/4] servers and tools for the tests");
-    ensure_tests()?;
+    ensure_tests(true)?;
     println!("[4/4] virtual machines");
     ensure_vm()
 }
@@ -97,8 +138,10 @@ pub(crate) fn ensure_toolchain(workspace: &Workspace) -> anyhow::Result<Toolchai
     Toolchain::find().context("packages are installed, but no compiler for BPF was found")
 }
 
-pub(crate) fn ensure_tests() -> anyhow::Result<()> {
-    install_packages(TEST_PACKAGES)
+/// What the tests run against; for the full counts, all of it.
+pub(crate) fn ensure_tests(is_full: bool) -> anyhow::Result<()> {
+    let more: &[&str] = if is_full { FULL_TEST_PACKAGES } else { &[] };
+    install_packages(&[TEST_PACKAGES, more].concat())
 }
 
 pub(crate) fn ensure_vm() -> anyhow::Result<()> {

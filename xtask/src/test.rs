@@ -43,6 +43,8 @@ pub(crate) struct Options<'a> {
     /// Full counts instead of the smaller ones that fit CI's time.
     pub(crate) full: bool,
     pub(crate) bless: bool,
+    /// Whether tests write the tables that they measure to docs/.
+    pub(crate) tables: bool,
 }
 
 const UNIT_PACKAGES: &[&str] = &[
@@ -81,7 +83,8 @@ impl Tier {
 }
 
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let options = Options { name: arguments.name.as_deref(), full: false, bless: arguments.bless };
+    let name = arguments.name.as_deref();
+    let options = Options { name, bless: arguments.bless, ..Options::default() };
     let summary = tiers(workspace, &arguments.tier.expand(), &options)?;
     Ok(close(&summary))
 }
@@ -117,7 +120,7 @@ pub(crate) fn tiers(
     let object = object::build(workspace)?;
     let mut environment = vec![("PLAINSIGHT_EBPF_OBJ", object.clone())];
     if needs_kernel {
-        setup::ensure_tests()?;
+        setup::ensure_tests(options.full)?;
         let agent = binaries::agent(workspace, &object, true, Linkage::Dynamic)?;
         environment.push(("PLAINSIGHT_BIN", agent));
     }
@@ -161,6 +164,9 @@ fn command(workspace: &Workspace, tier: Tier, options: &Options<'_>) -> Command 
     }
     if options.full {
         command.env("PLAINSIGHT_FULL", "1");
+    }
+    if options.tables {
+        command.env("PLAINSIGHT_TABLES", workspace.root.join("docs"));
     }
     command
 }

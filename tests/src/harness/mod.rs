@@ -34,7 +34,7 @@ pub use neighbour::Neighbour;
 pub use objects::{Objects, Runs};
 pub use observer::{Observed, Observer};
 pub use peer::{Peer, Place, Tally};
-pub use program::{Finished, agent_binary, peer_binary, run};
+pub use program::{Finished, agent_binary, die_with_test, peer_binary, run};
 pub use report::{count, full, is_guest, report, skip};
 pub use stage::Stage;
 pub use verifier::verified_instructions;

@@ -57,7 +57,7 @@ pub fn run(command: &mut Command) -> Finished {
 }
 
 /// Lets the kernel end the program when the thread of the test that started it is gone.
-pub(super) fn die_with_test(command: &mut Command) {
+pub fn die_with_test(command: &mut Command) {
     let arrange = || {
         // SAFETY: the call changes an attribute of the calling process and touches no memory.
         let result = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
