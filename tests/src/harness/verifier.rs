@@ -13,7 +13,7 @@ use aya::{
     maps::{MapFd, MapInfo},
     programs::loaded_programs,
 };
-use aya_obj::Object;
+use aya_obj::{Object, btf::BtfFeatures};
 use plainsight::kernel::Kernel;
 
 /// The part of `union bpf_attr` that `BPF_PROG_LOAD` reads (include/uapi/linux/bpf.h).
@@ -32,7 +32,24 @@ struct LoadAttr {
     prog_name: [u8; 16],
     prog_ifindex: u32,
     expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
 }
+
+/// The part that `BPF_BTF_LOAD` reads.
+#[repr(C)]
+#[derive(Default)]
+struct BtfAttr {
+    btf: u64,
+    btf_log_buf: u64,
+    btf_size: u32,
+    btf_log_size: u32,
+    btf_log_level: u32,
+}
+
+const BPF_BTF_LOAD: libc::c_int = 18;
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 
@@ -56,6 +73,10 @@ pub fn verified_instructions(kernel: &Kernel, name: &str) -> u64 {
     });
     object.relocate_maps(placed, &sections).expect("maps are those of the object");
     object.relocate_calls(&sections).expect("calls are to functions of the object");
+    // Without it every function would be one that is checked anew for each of its callers.
+    let features = BtfFeatures::new(true, true, true, true, false, false, false, false);
+    let btf = object.fixup_and_sanitize_btf(&features).expect("types can be made fit");
+    let btf = load_btf(&btf.expect("the object has types").to_bytes());
     let program = object.programs.get(name).unwrap_or_else(|| panic!("no program {name}"));
     let function = &object.functions[&program.function_key()];
     let (prog_type, expected_attach_type) = types(name);
@@ -69,10 +90,26 @@ pub fn verified_instructions(kernel: &Kernel, name: &str) -> u64 {
         log_level: LOG_STATS,
         log_buf: log.as_mut_ptr() as u64,
         log_size: log.len() as u32,
+        prog_btf_fd: btf.as_raw_fd() as u32,
+        func_info_rec_size: function.func_info_rec_size as u32,
+        func_info: function.func_info.func_info.as_ptr() as u64,
+        func_info_cnt: function.func_info.func_info.len() as u32,
         ..LoadAttr::default()
     };
     load(&attr).unwrap_or_else(|error| panic!("{name}: {error}:\n{}", text(&log)));
     processed(text(&log)).unwrap_or_else(|| panic!("{name}: no count in {:?}", text(&log)))
+}
+
+fn load_btf(types: &[u8]) -> OwnedFd {
+    let attr =
+        BtfAttr { btf: types.as_ptr() as u64, btf_size: types.len() as u32, ..BtfAttr::default() };
+    // SAFETY: the pointer is to a live buffer of the length given with it.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_BTF_LOAD, std::ptr::from_ref(&attr), size_of::<BtfAttr>())
+    };
+    assert!(fd >= 0, "types: {}", io::Error::last_os_error());
+    // SAFETY: the kernel has just given this descriptor to nobody else.
+    unsafe { OwnedFd::from_raw_fd(fd as i32) }
 }
 
 fn load(attr: &LoadAttr) -> io::Result<OwnedFd> {
