@@ -277,7 +277,7 @@ impl Talk {
         if protocol == RDP && self.server.said & DECLINED != 0 {
             return Stage::Partial;
         }
-        if !may_upgrade(protocol) && !(asked && protocol == Protocol::Http as u8) {
+        if !(may_upgrade(protocol) || asked && protocol == Protocol::Http as u8) {
             return Stage::Plaintext;
         }
         if asked && self.server.said & DECLINED != 0 {
