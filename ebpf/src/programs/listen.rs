@@ -261,7 +261,7 @@ fn part<const SENT: bool>(packet: &Packet, state: &mut SocketState, at: u32, cou
 fn decide<const SENT: bool>(state: &mut SocketState) -> bool {
     let before = before::<SENT>(state);
     let own = own::<SENT>(state);
-    let (len, [a, b, c, d]) = (own.len(), own.words());
+    let (len, [a, b, c, d]) = (own.seen(), own.words());
     let head = judge(a, b, c, d, words::circumstances(len, before));
     let tell = words::tell(head);
     if tell == Tell::None as u8 && !own.is_full() {

@@ -123,7 +123,7 @@ impl Message {
 
     /// Bytes of the message so far.
     #[inline(always)]
-    pub const fn len(&self) -> u32 {
+    pub const fn seen(&self) -> u32 {
         self.len
     }
 
