@@ -369,11 +369,6 @@ impl Tcp {
     pub(super) fn snd_nxt(&self) -> u32 {
         field32!(self.0, bpf_tcp_sock, snd_nxt)
     }
-
-    #[inline(always)]
-    pub(super) fn has_received(&self) -> bool {
-        field64!(self.0, bpf_tcp_sock, bytes_received) != 0
-    }
 }
 
 // === impl Connect ===

@@ -1,3 +1,5 @@
+//! Datagrams written from their specifications, judged by their first bytes.
+
 use super::*;
 
 /// The window of these bytes.

@@ -1,3 +1,5 @@
+//! Datagrams written from their specifications, judged as whole exchanges.
+
 use alloc::vec;
 use alloc::vec::Vec;
 
