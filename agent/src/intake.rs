@@ -7,7 +7,7 @@ use plainsight_ebpf::abi::{
     self,
     counters::Counter,
     edge::{EdgeCounters, EdgeKey},
-    event::{Connection, EventHeader, EventKind, FirstSeen, Handshake},
+    event::{Connection, EventHeader, EventKind, FirstSeen, Handshake, LONG, SHORT},
 };
 
 use crate::kernel::{Kernel, KernelError, Pod};
@@ -68,8 +68,19 @@ pub fn decode(bytes: &[u8]) -> Result<Event, EventError> {
     match EventKind::from_code(kind).ok_or(EventError::Kind(kind))? {
         EventKind::FirstSeen => read(bytes).map(Event::FirstSeen),
         EventKind::Connection => read(bytes).map(Event::Connection),
-        EventKind::Handshake => read(bytes).map(|part| Event::Handshake(Box::new(part))),
+        EventKind::Handshake => part(bytes).map(Event::Handshake),
     }
+}
+
+/// A part of a handshake comes in one of two sizes.
+fn part(bytes: &[u8]) -> Result<Box<Handshake>, EventError> {
+    if bytes.len() >= size_of::<Handshake>() {
+        return read(bytes).map(Box::new);
+    }
+    let short: Handshake<SHORT> = read(bytes)?;
+    let Handshake { header, key, cookie, offset, length, side, reserved, .. } = short;
+    let bytes = core::array::from_fn::<u8, LONG, _>(|at| short.bytes.get(at).copied().unwrap_or(0));
+    Ok(Box::new(Handshake { header, key, cookie, offset, length, side, reserved, bytes }))
 }
 
 fn read<T: Pod>(bytes: &[u8]) -> Result<T, EventError> {
@@ -137,6 +148,7 @@ mod tests {
         check(1, abi::VERSION, size_of::<FirstSeen>(), None);
         check(2, abi::VERSION, size_of::<Connection>(), None);
         check(3, abi::VERSION, size_of::<Handshake>(), None);
+        check(3, abi::VERSION, size_of::<Handshake<SHORT>>(), None);
         // The ring rounds lengths up to eight bytes.
         check(1, abi::VERSION, size_of::<FirstSeen>() + 8, None);
     }

@@ -14,6 +14,7 @@ mod failures;
 mod findings;
 mod full_map;
 mod handover;
+mod hellos;
 mod lifecycle;
 mod live;
 mod local;

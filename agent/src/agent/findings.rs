@@ -155,7 +155,11 @@ pub(super) async fn keep(shared: Shared) {
 /// is on its edge all the same.
 fn hidden(lost: &Lost) -> u64 {
     let harmless = |stage: &str, reason: &str| {
-        stage == "ring" || matches!((stage, reason), ("agent", "undecodable" | "observer_slow"))
+        stage == "ring"
+            || matches!(
+                (stage, reason),
+                ("agent", "undecodable" | "observer_slow" | "handshakes_full")
+            )
     };
     let mut sum: u64 = 0;
     for (stage, reasons) in lost {
@@ -186,6 +190,7 @@ mod tests {
         check("packet", "unreadable", 7);
         check("agent", "names_full", 7);
         check("agent", "observer_slow", 0);
+        check("agent", "handshakes_full", 0);
         check("ring", "connection", 0);
         check("ring", "first_seen", 0);
     }

@@ -110,7 +110,7 @@ pub struct Connection {
 /// the record's header alone.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Handshake {
+pub struct Handshake<const N: usize = LONG> {
     /// Kind [`EventKind::Handshake`].
     pub header: EventHeader,
     /// The key of the edge it is counted on now.
@@ -126,13 +126,17 @@ pub struct Handshake {
     /// Explicit padding.
     pub reserved: u8,
     /// What was said.
-    pub bytes: [u8; HANDSHAKE_BYTES as usize],
+    pub bytes: [u8; N],
 }
 
 /// Most bytes of a handshake in one event.
-pub const HANDSHAKE_BYTES: u32 = 2048;
+pub const LONG: usize = 2048;
 
-const _: () = assert!(size_of::<Handshake>() == 120 + HANDSHAKE_BYTES as usize);
+/// Room for what is shorter, as most is: the ring is shared.
+pub const SHORT: usize = 256;
+
+const _: () = assert!(size_of::<Handshake>() == 120 + LONG);
+const _: () = assert!(size_of::<Handshake<SHORT>>() == 120 + SHORT);
 const _: () = assert!(size_of::<EventHeader>() == 16);
 const _: () = assert!(size_of::<FirstSeen>() == 128);
 const _: () = assert!(size_of::<Connection>() == 216);
@@ -178,4 +182,4 @@ unsafe impl aya::Pod for Connection {}
 
 // SAFETY: as for FirstSeen.
 #[cfg(feature = "user")]
-unsafe impl aya::Pod for Handshake {}
+unsafe impl<const N: usize> aya::Pod for Handshake<N> {}

@@ -148,10 +148,10 @@ pub struct SocketState {
     pub tap_in: Tap,
     /// The same of what is sent.
     pub tap_out: Tap,
-    /// 1 if the agent gets this connection's handshake.
+    /// Not 0 if the agent gets this connection's handshake: an epoch about when it was opened.
     pub chosen: u32,
-    /// Explicit padding.
-    pub reserved: u32,
+    /// 1 if something was looked at since the connection was last classified.
+    pub news: u32,
 }
 
 /// How far a handshake was sent on, of one direction.
@@ -175,7 +175,12 @@ pub struct Tap {
     /// Records of application data.
     pub sealed: u8,
     /// 1 while there is more to send on.
-    pub open: u32,
+    pub open: u8,
+    /// Bytes of the hello that came in segments before the one in which it was recognised, and are
+    /// to be sent on first.
+    pub early: u8,
+    /// Parts that were sent on.
+    pub parts: u16,
 }
 
 /// The start of what reached a listening socket, for the socket that it accepts microseconds later.

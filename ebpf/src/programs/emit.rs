@@ -129,8 +129,8 @@ fn submit(fill: impl FnOnce(&mut Connection)) {
 
 /// The header of a part of a handshake.
 #[inline(always)]
-pub(super) fn handshake_header(time_ns: u64) -> EventHeader {
-    header::<Handshake>(EventKind::Handshake, time_ns)
+pub(super) fn handshake_header<const N: usize>(time_ns: u64) -> EventHeader {
+    header::<Handshake<N>>(EventKind::Handshake, time_ns)
 }
 
 #[inline(always)]

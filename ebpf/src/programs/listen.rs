@@ -105,7 +105,7 @@ fn note(tap: &mut Tap, segment: &Segment, fresh: Fresh, begins: bool) {
 /// Looks at the segment that was noted.
 #[inline(always)]
 pub(super) fn look<const SENT: bool>(packet: &Packet, state: &mut SocketState) {
-    // Behind a header for a proxy there is another message.
+    // Behind a header for a proxy, and behind MySQL's request for TLS, there is another message.
     if take::<SENT>(packet, state) && decide::<SENT>(state) && take::<SENT>(packet, state) {
         decide::<SENT>(state);
     }
@@ -149,6 +149,7 @@ pub(super) fn take_early(state: &mut SocketState, client_port: u16) -> bool {
 #[inline(always)]
 pub(super) fn decide_early(state: &mut SocketState) {
     decide::<false>(state);
+    state.news = 1;
 }
 
 /// What the connection is, as far as it went. What one end has begun and not finished counts as
@@ -215,6 +216,7 @@ fn conclude<const SENT: bool>(state: &mut SocketState) {
     if tap::<SENT>(state).open == 0 && !words::wants_more(read(talk(state), of)) {
         *done::<SENT>(state) = 1;
     }
+    state.news = 1;
 }
 
 /// What went by unseen may have had the start of a message in it, so no more is known of the
@@ -228,6 +230,7 @@ fn miss<const SENT: bool>(state: &mut SocketState, count: u32) {
     own.begin();
     own.count(count);
     own.judged();
+    share::lose::<SENT>(state);
 }
 
 /// A message begins, so the one before it is over, recognised or not.
@@ -242,9 +245,11 @@ fn finish<const SENT: bool>(state: &mut SocketState) {
 /// Takes in what there is room for. True if there was some.
 #[inline(always)]
 fn part<const SENT: bool>(packet: &Packet, state: &mut SocketState, at: u32, count: u32) -> bool {
-    let own = own::<SENT>(state);
-    let passed = own.pass(count);
+    let passed = own::<SENT>(state).pass(count);
     let (at, count) = (at + passed, count - passed);
+    let tap = tap::<SENT>(state);
+    (tap.at, tap.rest) = (at, count);
+    let own = own::<SENT>(state);
     let taken = least(own.room(), count);
     if taken == 0 {
         own.count(count);
@@ -255,8 +260,7 @@ fn part<const SENT: bool>(packet: &Packet, state: &mut SocketState, at: u32, cou
     true
 }
 
-/// Judges the message's start. True if it was a header for a proxy with more behind it, which is
-/// noted.
+/// Judges the message's start. True if another message stands behind it, which is noted.
 #[inline(never)]
 fn decide<const SENT: bool>(state: &mut SocketState) -> bool {
     let before = before::<SENT>(state);
@@ -268,12 +272,15 @@ fn decide<const SENT: bool>(state: &mut SocketState) -> bool {
         return false;
     }
     own.judged();
-    let header = if tell == Tell::Proxy as u8 { proxy_len(a, b, len.into()) as u32 } else { 0 };
+    let header = match tell == Tell::Proxy as u8 {
+        true => proxy_len(a, b, len.into()) as u32,
+        false => words::request_len(head),
+    };
     if header != 0 {
         own.leave_out(header);
     }
     speak::<SENT>(state, head);
-    if tell == Tell::Hello as u8 && words::is_tls(head) {
+    if tell == Tell::Hello as u8 && words::is_tls(head) && state.chosen != 0 {
         share::begin::<SENT>(state);
     }
     let rest = if header != 0 { len.saturating_sub(header) } else { 0 };

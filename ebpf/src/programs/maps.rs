@@ -4,7 +4,8 @@ use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     bindings::{
-        BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_NO_WAKEUP, BPF_SK_STORAGE_GET_F_CREATE, bpf_map_type,
+        BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
+        BPF_SK_STORAGE_GET_F_CREATE, bpf_map_type,
     },
     helpers::{bpf_map_update_elem, bpf_sk_storage_get, bpf_spin_lock, bpf_spin_unlock},
     macros::{btf_map, map},
@@ -396,6 +397,13 @@ pub(super) fn emit<T: 'static>(write: impl FnOnce(&mut MaybeUninit<T>), wake: bo
     write(&mut room);
     room.submit(if wake { 0 } else { BPF_RB_NO_WAKEUP.into() });
     true
+}
+
+/// The same without a wake-up, for what may be missed: it leaves half of the ring to the rest.
+#[inline(always)]
+pub(super) fn emit_if_idle<T: 'static>(write: impl FnOnce(&mut MaybeUninit<T>)) -> bool {
+    let (waiting, size) = (BPF_RB_AVAIL_DATA.into(), BPF_RB_RING_SIZE.into());
+    EVENTS.query(waiting) <= EVENTS.query(size) / 2 && emit(write, false)
 }
 
 /// An element is there already.

@@ -95,9 +95,15 @@ fn is_heard(packet: &Packet, socket: AnySocket, state: &SocketState) -> bool {
 #[inline(always)]
 fn is_counted(socket: AnySocket, state: &SocketState) -> bool {
     state.phase == Phase::Open as u8
-        && state.settled != 0
+        && (state.settled != 0 || is_quiet(state))
         && state.epoch == maps::epoch()
         && socket.is_carrying()
+}
+
+/// Whether nothing was heard that could move it: one direction may wait for the other for good.
+#[inline(always)]
+fn is_quiet(state: &SocketState) -> bool {
+    state.done_out != 0 && state.news == 0 && state.joined_acked_or_pair == 0
 }
 
 /// True if there is something to look at.
@@ -221,7 +227,12 @@ fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) -> bool {
     }
     // Payload that goes with the SYN (TCP Fast Open, RFC 7413).
     let Some(segment) = packet.segment() else { return false };
-    segment.payload > 0 && listen::sent(state, &segment)
+    if segment.payload == 0 {
+        return false;
+    }
+    // The SYN takes the first number (RFC 9293, section 3.4).
+    state.sent.start(segment.seq.wrapping_add(1));
+    listen::sent(state, &segment)
 }
 
 /// Egress of an open connection.
@@ -260,6 +271,10 @@ fn flush(socket: Socket, state: &mut SocketState) {
 pub(super) fn classify(state: &mut SocketState, now: bool) {
     if state.settled != 0 {
         return;
+    }
+    state.news = 0;
+    if now {
+        share::tire(state);
     }
     let reading = listen::reading(state);
     let is_over = reading.is_settled || state.done_in & state.done_out != 0;

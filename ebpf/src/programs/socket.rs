@@ -141,7 +141,8 @@ fn opened(ops: &Ops, state: &mut SocketState) {
     state.epoch = maps::epoch();
     state.flow.stage = Stage::Pending as u8;
     state.flow.local = ops.local();
-    state.chosen = edge::open(&mut state.flow, state.opened_ns).into();
+    let is_chosen = edge::open(&mut state.flow, state.opened_ns);
+    state.chosen = if is_chosen { maps::epoch() | 1 } else { 0 };
 }
 
 /// The kernel's flags are replaced as a whole, so a refusal would lose the end of the connection.

@@ -98,7 +98,8 @@ impl Message {
             self.looked = self.looked.saturating_add(1);
         }
         self.flags |= KNOWN;
-        let begins = self.len == 0 || self.other != other;
+        // What stands before a message may come in pieces, too.
+        let begins = self.len == 0 && self.skip == 0 || self.other != other;
         self.other = other;
         begins
     }

@@ -84,6 +84,17 @@ pub const fn is_tls(head: u64) -> bool {
     head as u8 == Protocol::Tls as u8
 }
 
+/// Length of the packet in which MySQL's client asks for TLS. It goes on without waiting for an
+/// answer (Protocol::SSLRequest), so what follows is a message of its own.
+const MYSQL_REQUEST: u32 = 36;
+
+/// How many bytes of a message that was judged stand before another one of the same side.
+#[inline(always)]
+pub const fn request_len(head: u64) -> u32 {
+    let is_request = head as u8 == Protocol::Mysql as u8 && tell(head) == Tell::Ask as u8;
+    if is_request { MYSQL_REQUEST } else { 0 }
+}
+
 #[inline(always)]
 const fn to_head(word: u64) -> Head {
     let Some(protocol) = Protocol::from_code(word as u8) else { return Head::UNKNOWN };

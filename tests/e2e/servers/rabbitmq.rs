@@ -34,7 +34,9 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
         [&client.certificate, &client.key].map(|path| path.display().to_string());
     let tls = ["--cacert", &authority];
     let mutual = [&tls[..], &["--cert", &certificate, "--key", &key]].concat();
-    let amqp = Expect::plaintext("amqp").readable("SASL PLAIN");
+    let amqp = Expect::plaintext("amqp")
+        .readable("SASL PLAIN")
+        .gap("a mechanism stands behind what is looked at");
     Running {
         servers: vec![server, names_server],
         hops: vec![

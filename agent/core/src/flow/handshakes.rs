@@ -4,6 +4,7 @@
 //! data the headers alone. Everything here has a bound, and what finds no room is counted.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -40,6 +41,7 @@ struct Parts {
     key: EdgeKey,
     client: Vec<u8>,
     server: Vec<u8>,
+    first_ns: u64,
     last_ns: u64,
 }
 
@@ -47,10 +49,10 @@ struct Parts {
 const MOST_OPEN: usize = 1024;
 
 /// Edges of which handshakes are kept.
-const MOST_EDGES: usize = 16_384;
+const MOST_EDGES: usize = 4096;
 
 /// Handshakes of an edge that are kept: the latest.
-const MOST_OF_EDGE: usize = 8;
+const MOST_OF_EDGE: usize = 4;
 
 /// Bytes of a direction that are read.
 const MOST_BYTES: usize = 32_768;
@@ -61,17 +63,32 @@ const QUIET_NS: u64 = 500_000_000;
 /// The same of one that was not answered: the answer may have far to go.
 const UNANSWERED_NS: u64 = 2_000_000_000;
 
+/// However long its parts keep coming, a handshake is read after so long.
+const LONGEST_NS: u64 = 10_000_000_000;
+
+/// Bytes of a text that are kept. Names of hosts are shorter (RFC 1035, section 2.3.4).
+const MOST_TEXT: usize = 255;
+
+/// Texts of a list that are kept.
+const MOST_TEXTS: usize = 16;
+
 // === impl Handshakes ===
 
 impl Handshakes {
-    /// Takes in a part.
+    /// Takes in a part. One that begins anew what was begun before is of another handshake, on a
+    /// socket that was connected again.
     pub fn add(&mut self, part: &Handshake) {
+        let is_other = |parts: &Parts| part.offset == 0 && !parts.side(part).is_empty();
+        if self.open.get(&part.cookie).is_some_and(is_other)
+            && let Some(parts) = self.open.remove(&part.cookie)
+        {
+            self.finish(&parts);
+        }
         if self.open.len() >= MOST_OPEN && !self.open.contains_key(&part.cookie) {
-            self.refused = self.refused.saturating_add(1);
-            return;
+            self.give_up_oldest();
         }
         let time_ns = part.header.time_ns;
-        let parts = self.open.entry(part.cookie).or_insert_with(|| Parts::new(part.key));
+        let parts = self.open.entry(part.cookie).or_insert_with(|| Parts::new(part.key, time_ns));
         parts.key = part.key;
         parts.last_ns = parts.last_ns.max(time_ns);
         parts.add(part);
@@ -79,18 +96,28 @@ impl Handshakes {
 
     /// Reads those that are over at this time on the boot-time clock.
     pub fn settle(&mut self, now_ns: u64) {
-        let is_over = |_: &u64, parts: &mut Parts| {
-            let is_answered = !parts.server.is_empty() && !parts.client.is_empty();
-            let quiet_ns = if is_answered { QUIET_NS } else { UNANSWERED_NS };
-            parts.last_ns.saturating_add(quiet_ns) <= now_ns
-        };
+        let is_over = |_: &u64, parts: &mut Parts| parts.is_over(now_ns);
         let over: Vec<Parts> = self.open.extract_if(.., is_over).map(|(_, parts)| parts).collect();
         for parts in over {
-            let Some(tls) = tls::read(&parts.client, &parts.server) else { continue };
-            let dated = Dated { tls, time_ns: parts.last_ns };
-            if !Arc::make_mut(&mut self.read).keep(&parts.key, dated) {
-                self.refused = self.refused.saturating_add(1);
-            }
+            self.finish(&parts);
+        }
+    }
+
+    fn finish(&mut self, parts: &Parts) {
+        let Some(mut tls) = tls::read(&parts.client, &parts.server) else { return };
+        trim(&mut tls);
+        let dated = Dated { tls, time_ns: parts.last_ns };
+        if Arc::make_mut(&mut self.read).keep(&parts.key, dated) {
+            self.refused = self.refused.saturating_add(1);
+        }
+    }
+
+    /// Makes room for one that begins, which says more than one that stays unfinished.
+    fn give_up_oldest(&mut self) {
+        let oldest = self.open.iter().min_by_key(|(_, parts)| parts.first_ns);
+        if let Some(cookie) = oldest.map(|(cookie, _)| *cookie) {
+            self.open.remove(&cookie);
+            self.refused = self.refused.saturating_add(1);
         }
     }
 
@@ -113,25 +140,42 @@ impl Read {
         self.0.get(&self::key(key)).map_or(&[], Vec::as_slice)
     }
 
+    /// Keeps a handshake; true if those of another edge, the one that was silent for longest, had
+    /// to go.
     fn keep(&mut self, key: &EdgeKey, dated: Dated) -> bool {
         let key = self::key(key);
-        if self.0.len() >= MOST_EDGES && !self.0.contains_key(&key) {
-            return false;
+        let is_full = self.0.len() >= MOST_EDGES && !self.0.contains_key(&key);
+        if is_full {
+            let last = |kept: &Vec<Dated>| kept.last().map_or(0, |dated| dated.time_ns);
+            let oldest = self.0.iter().min_by_key(|(_, kept)| last(kept)).map(|(key, _)| *key);
+            oldest.and_then(|key| self.0.remove(&key));
         }
         let kept = self.0.entry(key).or_default();
         if kept.len() >= MOST_OF_EDGE {
             kept.remove(0);
         }
         kept.push(dated);
-        true
+        is_full
     }
 }
 
 // === impl Parts ===
 
 impl Parts {
-    const fn new(key: EdgeKey) -> Self {
-        Self { key, client: Vec::new(), server: Vec::new(), last_ns: 0 }
+    const fn new(key: EdgeKey, first_ns: u64) -> Self {
+        Self { key, client: Vec::new(), server: Vec::new(), first_ns, last_ns: first_ns }
+    }
+
+    /// What the side that a part is of said so far.
+    fn side(&self, part: &Handshake) -> &[u8] {
+        if part.side == 0 { &self.client } else { &self.server }
+    }
+
+    fn is_over(&self, now_ns: u64) -> bool {
+        let is_answered = !self.server.is_empty() && !self.client.is_empty();
+        let quiet_ns = if is_answered { QUIET_NS } else { UNANSWERED_NS };
+        self.last_ns.saturating_add(quiet_ns) <= now_ns
+            || self.first_ns.saturating_add(LONGEST_NS) <= now_ns
     }
 
     /// What was left out between parts, and the inside of application data, are zeros.
@@ -159,6 +203,24 @@ impl Parts {
     }
 }
 
+/// Leaves out what is longer than anything that is meant to be read: it comes from the network, and
+/// many handshakes are kept.
+fn trim(tls: &mut Tls) {
+    let fits = |text: &String| text.len() <= MOST_TEXT;
+    tls.sni = tls.sni.take().filter(fits);
+    tls.alpn = tls.alpn.take().filter(fits);
+    tls.alpn_offered.retain(fits);
+    tls.alpn_offered.truncate(MOST_TEXTS);
+    for certificate in [&mut tls.certificate, &mut tls.client_identity].into_iter().flatten() {
+        certificate.names.retain(fits);
+        certificate.names.truncate(MOST_TEXTS);
+        for name in [&mut certificate.subject, &mut certificate.issuer] {
+            let end = name.floor_char_boundary(MOST_TEXT * 2);
+            name.truncate(end);
+        }
+    }
+}
+
 /// A key without what changes while a connection lives.
 pub fn key(key: &EdgeKey) -> EdgeKey {
     EdgeKey { protocol: 0, stage: 0, secret: 0, verdict: 0, flags: 0, generation: 0, ..*key }
@@ -167,7 +229,7 @@ pub fn key(key: &EdgeKey) -> EdgeKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plainsight_ebpf::abi::event::{EventHeader, EventKind, HANDSHAKE_BYTES};
+    use plainsight_ebpf::abi::event::{EventHeader, EventKind, LONG};
 
     const KEY: EdgeKey = EdgeKey { cgroup: 7, port: 443, role: 1, transport: 6, ..NO_KEY };
     const NO_KEY: EdgeKey = EdgeKey {
@@ -194,7 +256,7 @@ mod tests {
     };
 
     fn part(cookie: u64, side: u8, offset: u32, said: &[u8]) -> Handshake {
-        let mut bytes = [0xee; HANDSHAKE_BYTES as usize];
+        let mut bytes = [0xee; LONG];
         bytes[..said.len()].copy_from_slice(said);
         let header = EventHeader {
             kind: EventKind::Handshake as u8,
@@ -216,8 +278,8 @@ mod tests {
 
     #[test]
     fn parts_are_put_where_they_stand() {
-        let parts = [part(1, 0, 2, b"cd"), part(1, 1, 0, b"xy"), part(1, 0, 0, b"ab")];
-        assert_eq!(streams(&parts), (b"abcd".to_vec(), b"xy".to_vec()));
+        let parts = [part(1, 0, 0, b"ab"), part(1, 1, 0, b"xy"), part(1, 0, 3, b"de")];
+        assert_eq!(streams(&parts), (b"ab\0de".to_vec(), b"xy".to_vec()));
     }
 
     #[test]
@@ -233,8 +295,28 @@ mod tests {
     }
 
     #[test]
+    fn what_begins_anew_is_another_handshake() {
+        let parts = [part(1, 0, 0, b"abc"), part(1, 1, 0, b"xy"), part(1, 0, 0, b"d")];
+        assert_eq!(streams(&parts), (b"d".to_vec(), Vec::new()));
+    }
+
+    #[test]
+    fn no_handshake_lasts_for_ever() {
+        let mut all = Handshakes::default();
+        let tick = UNANSWERED_NS / 2;
+        let last = (0..).map(|n| (n, n * tick)).find(|(_, now)| {
+            let mut next = part(1, 0, (now / tick) as u32, b"a");
+            next.header.time_ns = *now;
+            all.add(&next);
+            all.settle(*now);
+            all.open.is_empty()
+        });
+        assert_eq!(last, Some((LONGEST_NS / tick, LONGEST_NS)));
+    }
+
+    #[test]
     fn a_stream_has_an_end() {
-        let (client, _) = streams(&[part(1, 0, u32::MAX, b"ab"), part(1, 0, 0, b"c")]);
+        let (client, _) = streams(&[part(1, 0, 0, b"c"), part(1, 0, u32::MAX, b"ab")]);
         assert_eq!(client, b"c");
     }
 
@@ -262,5 +344,17 @@ mod tests {
         let mut all = Handshakes::default();
         (0..MOST_OPEN as u64 + 3).for_each(|cookie| all.add(&part(cookie, 0, 0, b"a")));
         assert_eq!((all.open.len(), all.refused()), (MOST_OPEN, 3));
+    }
+
+    #[test]
+    fn edges_that_are_silent_for_longest_make_room() {
+        let mut read = Read::default();
+        let key = |port: usize| EdgeKey { port: port as u16, ..KEY };
+        let dated = |time_ns| Dated { tls: Tls::default(), time_ns };
+        let made: Vec<bool> =
+            (0..MOST_EDGES + 2).map(|n| read.keep(&key(n), dated(n as u64))).collect();
+        assert_eq!(made.iter().filter(|made| **made).count(), 2);
+        assert!(read.of(&key(0)).is_empty() && read.of(&key(1)).is_empty());
+        assert_eq!((read.0.len(), read.of(&key(2)).len()), (MOST_EDGES, 1));
     }
 }

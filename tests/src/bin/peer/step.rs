@@ -3,6 +3,7 @@
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
     net::{Shutdown, TcpStream},
+    num::NonZeroUsize,
     os::fd::AsFd as _,
     thread,
     time::Duration,
@@ -71,6 +72,11 @@ impl Step {
             Some(("receive", count)) => Self::Receive(count.parse()?),
             Some(("say", name)) => Self::Say(words(name)?),
             Some(("spell", name)) => Self::Spell(words(name)?, 1),
+            Some(("pieces", rest)) => {
+                let (length, name) = rest.split_once(':').context("no words")?;
+                let length: NonZeroUsize = length.parse()?;
+                Self::Spell(words(name)?, length.get())
+            }
             Some(("cut", rest)) => {
                 let (at, name) = rest.split_once(':').context("no words")?;
                 Self::Cut(words(name)?, at.parse()?)
