@@ -102,12 +102,11 @@ pub fn read(name: String, file: impl io::Read + 'static) -> Replayed {
     Replayed { name, streams, refused, error: end.err() }
 }
 
-/// Shows what the ends of each stream of a capture file said, for who wants to judge it in another
-/// way. Nothing of it is kept afterwards.
-pub fn show(path: &Path, each: impl FnMut(Said<'_>)) -> Result<(), FileError> {
+/// Shows what the ends of each stream of an open capture file said, for who wants to judge it in
+/// another way, and says why it was not read to its end. Nothing of it is kept afterwards.
+pub fn show(file: impl io::Read + 'static, each: impl FnMut(Said<'_>)) -> Result<(), FileError> {
     let mut table = Table::new();
-    let end = Capture::new(fs::File::open(path)?)
-        .and_then(|mut capture| capture.frames(|frame| table.frame(frame)));
+    let end = Capture::new(file).and_then(|mut capture| capture.frames(|frame| table.frame(frame)));
     table.show(each);
     end
 }

@@ -1,7 +1,7 @@
 //! The judging as the kernel runs it, compared with the same functions here, message by message. A
 //! program of the tests' own takes bytes and answers, by test runs: there is no connection.
 
-use std::{collections::BTreeMap, env, path::Path};
+use std::{collections::BTreeMap, env, fs::File, path::Path};
 
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
@@ -135,7 +135,8 @@ fn kernel_and_core_agree_on_captures() {
     let (mut compare, mut captures, mut firsts) = (Comparison::new(), 0, 0);
     let files = replay::files(Path::new(&folder)).expect("the folder can be read");
     for (_, path) in &files {
-        let end = replay::show(path, |said| match said {
+        let file = File::open(path).expect("the file can be opened");
+        let end = replay::show(file, |said| match said {
             Said::Tcp(conversation) => {
                 firsts += u64::from(!conversation.client.is_empty());
                 firsts += u64::from(!conversation.server.is_empty());
