@@ -1,5 +1,7 @@
 //! The kernel half on this kernel, without an agent: it loads, attaches, counts and leaves.
 
+#[path = "kernel/entry.rs"]
+mod entry;
 #[path = "kernel/read.rs"]
 mod read;
 #[path = "kernel/retire.rs"]

@@ -29,6 +29,7 @@ use std::{
 pub use budget::Refusal;
 use file::Capture;
 pub use file::FileError;
+use plainsight_core::protocol::conversation::{Conversation, Exchange};
 use stream::Stream;
 use table::Table;
 
@@ -43,6 +44,15 @@ pub struct Replayed {
     pub refused: BTreeMap<Refusal, u64>,
     /// Why it was not read to its end.
     pub error: Option<FileError>,
+}
+
+/// What the ends of one stream said, as it is judged.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// Over TCP.
+    Tcp(&'a Conversation<'a>),
+    /// Over UDP.
+    Udp(&'a Exchange<'a>),
 }
 
 /// The files below `path` in the order of their names, or `path` itself, each with its name
@@ -90,6 +100,15 @@ pub fn read(name: String, file: impl io::Read + 'static) -> Replayed {
     let end = Capture::new(file).and_then(|mut capture| capture.frames(|frame| table.frame(frame)));
     let (streams, refused) = table.finish();
     Replayed { name, streams, refused, error: end.err() }
+}
+
+/// Shows what the ends of each stream of an open capture file said, for who wants to judge it in
+/// another way, and says why it was not read to its end. Nothing of it is kept afterwards.
+pub fn show(file: impl io::Read + 'static, each: impl FnMut(Said<'_>)) -> Result<(), FileError> {
+    let mut table = Table::new();
+    let end = Capture::new(file).and_then(|mut capture| capture.frames(|frame| table.frame(frame)));
+    table.show(each);
+    end
 }
 
 #[cfg(test)]

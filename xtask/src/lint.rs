@@ -27,6 +27,7 @@ pub(crate) fn format(workspace: &Workspace) -> anyhow::Result<()> {
 
 pub(crate) fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
     let object = object::build(workspace)?;
+    object::build_entry(workspace)?;
     let hosts: Vec<_> =
         HOST.iter().map(|(title, arguments)| host(workspace, &object, title, arguments)).collect();
     let programs = programs(workspace);
@@ -48,7 +49,7 @@ fn host(
 
 fn programs(workspace: &Workspace) -> anyhow::Result<()> {
     let toolchain = setup::ensure_toolchain(workspace)?;
-    let mut command = toolchain.cargo(workspace, "clippy");
+    let mut command = toolchain.cargo(workspace, "clippy", object::WITH_ENTRY);
     command.args(["--", "-D", "warnings"]);
     process::step("clippy: kernel programs", || process::run(&mut command))
 }

@@ -3,6 +3,8 @@
 //! The object is built here and handed to every later cargo call as `PLAINSIGHT_EBPF_OBJ`;
 //! otherwise each profile's build script would build it again. The agent's build script knows the
 //! same two toolchains in the same order, so that a plain `cargo build` gives the same object.
+//!
+//! A second object has a program of the tests' own besides; the test binaries embed that one.
 
 use std::{
     env, fs,
@@ -15,6 +17,12 @@ use anyhow::{Context as _, bail};
 use crate::{process, setup, workspace::Workspace};
 
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
+
+/// What the agent embeds.
+const SHIPPED: &str = "bpf";
+
+/// The same and the program through which tests ask the judging.
+pub(crate) const WITH_ENTRY: &str = "bpf,entry";
 
 /// Crates that use unstable features; the distribution's stable compiler allows them by name.
 const UNSTABLE_CRATES: &str = "aya_ebpf,plainsight_ebpf";
@@ -39,14 +47,14 @@ impl Toolchain {
 
     /// `cargo SUBCOMMAND` for the kernel half. Output goes to a folder of its own, because the two
     /// toolchains would otherwise throw away each other's results.
-    pub(crate) fn cargo(self, workspace: &Workspace, subcommand: &str) -> Command {
+    pub(crate) fn cargo(self, workspace: &Workspace, subcommand: &str, features: &str) -> Command {
         let mut command = match self {
             Self::Nightly => nightly_cargo(workspace),
             Self::Distribution => distribution_cargo(workspace, subcommand),
         };
         command.current_dir(&workspace.root).args([subcommand, "--locked"]);
         command.args(["--package", "plainsight-ebpf", "--bin", "plainsight-ebpf"]);
-        command.args(["--features", "bpf", "--release", "--target", TARGET]);
+        command.args(["--features", features, "--release", "--target", TARGET]);
         command.arg("--target-dir").arg(workspace.target.join("bpf"));
         if self == Self::Nightly {
             command.args(["-Z", "build-std=core"]);
@@ -59,22 +67,38 @@ impl Toolchain {
     }
 }
 
-/// Builds the object and returns its path. The file is replaced only when its bytes changed, so
-/// that nothing that embeds it is built again for nothing.
+/// Builds the object and returns its path.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     if let Some(prebuilt) = env::var_os("PLAINSIGHT_EBPF_OBJ") {
         return prebuilt_object(Path::new(&prebuilt));
     }
-    let toolchain = setup::ensure_toolchain(workspace)?;
-    process::step("kernel object", || process::run(&mut toolchain.cargo(workspace, "build")))?;
-    let built = workspace.target.join("bpf").join(TARGET).join("release/plainsight-ebpf");
     let object = workspace.target.join("bpf/plainsight-ebpf.o");
-    let bytes = fs::read(&built).with_context(|| format!("could not read {}", built.display()))?;
-    if fs::read(&object).is_ok_and(|old| old == bytes) {
-        return Ok(object);
-    }
-    fs::write(&object, bytes).with_context(|| format!("could not write {}", object.display()))?;
+    compile(workspace, "kernel object", SHIPPED, &object)?;
     Ok(object)
+}
+
+/// Builds the object with the tests' own program, to where [`Workspace::entry`] says it is.
+pub(crate) fn build_entry(workspace: &Workspace) -> anyhow::Result<()> {
+    compile(workspace, "kernel object of the tests", WITH_ENTRY, &workspace.entry())
+}
+
+/// The file is replaced only when its bytes changed, so that nothing that embeds it is built again
+/// for nothing.
+fn compile(
+    workspace: &Workspace,
+    title: &str,
+    features: &str,
+    object: &Path,
+) -> anyhow::Result<()> {
+    let toolchain = setup::ensure_toolchain(workspace)?;
+    let mut command = toolchain.cargo(workspace, "build", features);
+    process::step(title, || process::run(&mut command))?;
+    let built = workspace.target.join("bpf").join(TARGET).join("release/plainsight-ebpf");
+    let bytes = fs::read(&built).with_context(|| format!("could not read {}", built.display()))?;
+    if fs::read(object).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    fs::write(object, bytes).with_context(|| format!("could not write {}", object.display()))
 }
 
 fn prebuilt_object(path: &Path) -> anyhow::Result<PathBuf> {

@@ -121,6 +121,7 @@ pub(crate) fn tiers(
     let mut environment = vec![("PLAINSIGHT_EBPF_OBJ", object.clone())];
     if needs_kernel {
         setup::ensure_tests(options.full)?;
+        object::build_entry(workspace)?;
         let agent = binaries::agent(workspace, &object, true, Linkage::Dynamic)?;
         environment.push(("PLAINSIGHT_BIN", agent));
     }

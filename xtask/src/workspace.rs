@@ -40,6 +40,11 @@ impl Workspace {
         self.root.join("target/tools")
     }
 
+    /// The kernel programs with the tests' own among them, once they are built.
+    pub(crate) fn entry(&self) -> PathBuf {
+        self.target.join("bpf/plainsight-entry.o")
+    }
+
     /// Kernels, images and console logs of the virtual machines.
     pub(crate) fn vm(&self) -> PathBuf {
         self.root.join("target/vm")
@@ -65,7 +70,8 @@ impl Workspace {
         command
             .current_dir(&self.root)
             .env("PATH", self.search_path())
-            .env("CARGO_TARGET_DIR", &self.target);
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("PLAINSIGHT_ENTRY_OBJ", self.entry());
         command
     }
 }

@@ -9,6 +9,7 @@ use etherparse::{TcpSlice, UdpSlice};
 use jiff::Timestamp;
 
 use super::{
+    Said,
     budget::{Budget, Refusal},
     file::Frame,
     fragment::Fragments,
@@ -66,9 +67,7 @@ impl Table {
 
     /// What all frames were, and what was not looked at.
     pub(super) fn finish(mut self) -> (Vec<Stream>, std::collections::BTreeMap<Refusal, u64>) {
-        for whole in std::mem::take(&mut self.fragments).rest(&mut self.budget) {
-            self.content(&whole.packet(), Timestamp::UNIX_EPOCH, 0);
-        }
+        self.close();
         let mut announced = Announced::default();
         let streams = self.streams.into_iter().map(|open| match open {
             Open::Tcp(connection) => Stream::tcp(connection, &mut announced),
@@ -78,6 +77,25 @@ impl Table {
         let mut streams: Vec<Stream> = streams.collect();
         announced.name(&mut streams);
         (streams, self.budget.refused())
+    }
+
+    /// Shows what the ends of each stream said, and judges nothing.
+    pub(super) fn show(mut self, mut each: impl FnMut(Said<'_>)) {
+        self.close();
+        for open in self.streams {
+            match open {
+                Open::Tcp(connection) => each(Said::Tcp(&connection.finish().conversation())),
+                Open::Udp(talk) => talk.finish().exchange(|exchange| each(Said::Udp(exchange))),
+                Open::Sealed(..) => {}
+            }
+        }
+    }
+
+    /// No more frames will come.
+    fn close(&mut self) {
+        for whole in std::mem::take(&mut self.fragments).rest(&mut self.budget) {
+            self.content(&whole.packet(), Timestamp::UNIX_EPOCH, 0);
+        }
     }
 
     fn inside(&mut self, inside: Inside<'_>, time: Timestamp, depth: usize) {

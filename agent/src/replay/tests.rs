@@ -70,6 +70,19 @@ fn wrapped(wrap: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn what_the_ends_said_is_shown() {
+    let mut shown = Vec::new();
+    let end = show(Cursor::new(usual(RAW, &http())), |said| {
+        let Said::Tcp(said) = said else { panic!("{said:?}") };
+        shown.push((said.client.to_vec(), said.server.to_vec(), said.turns.len()));
+    });
+    assert!(end.is_ok(), "{end:?}");
+    assert_eq!(shown, [(GET.to_vec(), OK.to_vec(), 2)]);
+    let foreign = show(Cursor::new(b"text"), |said| panic!("{said:?}"));
+    assert!(matches!(foreign, Err(FileError::Foreign)), "{foreign:?}");
+}
+
+#[test]
 fn every_link_leads_to_the_same_stream() {
     let check = |link: u32, wrap: &dyn Fn(&[u8]) -> Vec<u8>| {
         assert_eq!(told(usual(link, &wrapped(wrap))), HTTP, "link {link}");

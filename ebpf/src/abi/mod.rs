@@ -7,6 +7,7 @@ pub mod config;
 pub mod counters;
 pub mod datagram;
 pub mod edge;
+pub mod entry;
 pub mod event;
 pub mod flow;
 

@@ -257,8 +257,9 @@ macro_rules! parts {
             words::first_by($part, [a, b, c, d], of)
         })*
 
+        /// What a conversation is by its first datagram: the first part that knows it says so.
         #[inline(always)]
-        fn judge_words([a, b, c, d]: [u64; 4], of: u64) -> u64 {
+        pub(super) fn judge_words([a, b, c, d]: [u64; 4], of: u64) -> u64 {
             const { assert!([$($part),*].len() == PARTS as usize) };
             let mut reading = 0;
             $(if reading & 0xff == 0 {
@@ -274,7 +275,7 @@ parts!(judge_sealed = 0, judge_named = 1, judge_clear = 2, judge_doubtful = 3);
 /// The same after a further one.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn follow_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
+pub(super) extern "C" fn follow_datagram(a: u64, b: u64, c: u64, d: u64, of: u64) -> u64 {
     needed([a, b, c, d, of]);
     words::follow([a, b, c, d], (of >> 32) as u32, of as u32)
 }

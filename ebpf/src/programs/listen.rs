@@ -26,7 +26,7 @@ use super::{
 /// The head of a message that starts with these words.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn judge(a: u64, b: u64, c: u64, d: u64, circumstances: u64) -> u64 {
+pub(super) extern "C" fn judge(a: u64, b: u64, c: u64, d: u64, circumstances: u64) -> u64 {
     needed([a, b, c, d, circumstances]);
     words::judge([a, b, c, d], circumstances)
 }
@@ -34,7 +34,7 @@ extern "C" fn judge(a: u64, b: u64, c: u64, d: u64, circumstances: u64) -> u64 {
 /// How much of a header of the PROXY protocol the message stands behind, if it is one.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn proxy_len(a: u64, b: u64, len: u64) -> u64 {
+pub(super) extern "C" fn proxy_len(a: u64, b: u64, len: u64) -> u64 {
     words::proxy_len([a, b], len as u32).into()
 }
 
@@ -55,7 +55,7 @@ extern "C" fn hear_server(talk: u64, head: u64) -> u64 {
 /// What a conversation is; of the direction that has so many segments, whether more are wanted.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read(talk: u64, of: u64) -> u64 {
+pub(super) extern "C" fn read(talk: u64, of: u64) -> u64 {
     words::read(talk, of)
 }
 
@@ -319,8 +319,9 @@ fn speak<const SENT: bool>(state: &mut SocketState, head: u64) {
     }
 }
 
+/// A conversation in which one side said this.
 #[inline(always)]
-fn hear(talk: u64, is_client: bool, head: u64) -> u64 {
+pub(super) fn hear(talk: u64, is_client: bool, head: u64) -> u64 {
     if is_client { hear_client(talk, head) } else { hear_server(talk, head) }
 }
 

@@ -6,6 +6,8 @@ mod context;
 mod datagram;
 mod edge;
 mod emit;
+#[cfg(feature = "entry")]
+mod entry;
 mod filter;
 mod hooks;
 mod identity;

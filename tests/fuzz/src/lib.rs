@@ -7,6 +7,8 @@
 mod script;
 mod targets;
 
+pub use script::{Part, Script};
+
 /// One parser, fed with arbitrary bytes.
 pub struct Target {
     /// As on the command line, and the name of its corpus.

@@ -4,12 +4,14 @@ use plainsight_core::protocol::conversation::Side;
 
 /// Reads parts off bytes: two that say who speaks (the highest bit) and how long, then what is
 /// said. The last one may be shorter than it says.
-pub(crate) struct Script<'a>(&'a [u8]);
+pub struct Script<'a>(&'a [u8]);
 
 /// A segment or a datagram.
-pub(crate) struct Part<'a> {
-    pub(crate) side: Side,
-    pub(crate) bytes: &'a [u8],
+pub struct Part<'a> {
+    /// Who says it.
+    pub side: Side,
+    /// What is said.
+    pub bytes: &'a [u8],
 }
 
 const SERVER: u16 = 0x8000;
@@ -17,7 +19,8 @@ const SERVER: u16 = 0x8000;
 // === impl Script ===
 
 impl<'a> Script<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// The parts in these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 }

@@ -112,6 +112,7 @@ fn one(
 /// information: the image lies in the guest's memory.
 fn static_binaries(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
     let object = object::build(workspace)?;
+    object::build_entry(workspace)?;
     let mut built = binaries::tests(workspace, &object, image::TESTS, Linkage::Static)?;
     let agent = binaries::agent(workspace, &object, true, Linkage::Static)?;
     built.insert("plainsight".into(), agent);
