@@ -18,6 +18,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -364,11 +365,23 @@ async fn watch(shared: &Shared, shutdown: impl Future<Output = ()>) -> Result<()
 
 /// Takes everything out of the kernel.
 fn leave(shared: Shared) -> Option<bool> {
-    // A reader too slow for the server's last moment still holds the state; then the end of the
-    // process, which is near, takes everything out.
-    let state = Arc::into_inner(shared.state)?;
+    let state = alone(shared.state)?;
     let state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
     state.into_kernel().leave(LEAVE)
+}
+
+/// Waits until nobody else holds it: work that was begun on another thread goes on after its task was
+/// aborted. Of one that takes too long, the end of the process, which is near, takes care.
+fn alone<T>(mut shared: Arc<T>) -> Option<T> {
+    let deadline = Instant::now() + LEAVE;
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(alone) => return Some(alone),
+            Err(_) if Instant::now() >= deadline => return None,
+            Err(held) => shared = held,
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn host() -> Result<String> {

@@ -31,8 +31,9 @@ macro_rules! steps {
 /// Most bytes of a direction that are sent on.
 const MOST: u16 = 20_000;
 
-/// Most parts of a direction: who writes byte by byte has the ring to itself otherwise.
-const MOST_PARTS: u16 = 64;
+/// Most parts of a direction: enough for a hello that is written byte by byte, though not for one of the
+/// longest.
+const MOST_PARTS: u16 = 2048;
 
 /// Scans that a connection is waited for.
 const PATIENCE: i32 = 3;
