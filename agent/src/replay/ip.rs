@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use etherparse::{Ipv6ExtensionSlice, LaxIpSlice};
+use etherparse::LaxIpSlice;
 
 /// IP protocol numbers (IANA).
 pub(super) mod protocol {
@@ -12,6 +12,7 @@ pub(super) mod protocol {
     pub(crate) const TCP: u8 = 6;
     pub(crate) const UDP: u8 = 17;
     pub(crate) const IPV6: u8 = 41;
+    pub(crate) const FRAGMENT: u8 = 44;
     pub(crate) const GRE: u8 = 47;
     pub(crate) const ESP: u8 = 50;
     pub(crate) const AH: u8 = 51;
@@ -91,20 +92,28 @@ fn fragment4(ip: &etherparse::LaxIpv4Slice<'_>) -> Option<Fragment> {
     })
 }
 
+/// Walks the extension headers (RFC 8200, section 4; RFC 4302, section 2) that were captured whole.
 fn extensions6(ip: &etherparse::LaxIpv6Slice<'_>) -> (Option<Fragment>, bool) {
     let mut found = (None, false);
-    for extension in ip.extensions().clone() {
-        match extension {
-            Ipv6ExtensionSlice::Fragment(header) if header.is_fragmenting_payload() => {
-                found.0 = Some(Fragment {
-                    id: header.identification(),
-                    offset: usize::from(header.fragment_offset().value()) * 8,
-                    more: header.more_fragments(),
-                });
+    let (mut kind, mut rest) = (ip.header().next_header().0, ip.extensions().slice());
+    while let [next, length, more @ ..] = rest {
+        let length = match kind {
+            protocol::FRAGMENT => 8,
+            protocol::AH => (usize::from(*length) + 2) * 4,
+            _ => (usize::from(*length) + 1) * 8,
+        };
+        let Some(behind) = rest.get(length..) else { break };
+        match (kind, more) {
+            (protocol::FRAGMENT, [high, low, a, b, c, d, ..]) => {
+                let field = u16::from_be_bytes([*high, *low]);
+                let (offset, more) = (usize::from(field & !7), field & 1 != 0);
+                let id = u32::from_be_bytes([*a, *b, *c, *d]);
+                found.0 = (offset != 0 || more).then_some(Fragment { id, offset, more });
             }
-            Ipv6ExtensionSlice::Authentication(_) => found.1 = true,
+            (protocol::AH, _) => found.1 = true,
             _ => {}
         }
+        (kind, rest) = (*next, behind);
     }
     found
 }

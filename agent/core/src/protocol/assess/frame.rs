@@ -143,7 +143,8 @@ fn websocket(bytes: &[u8], is_client: bool) -> Option<usize> {
         _ => true,
     };
     let fits = first & 0x70 == 0 && is_kind && is_masked == is_client && is_short;
-    fits.then_some(length + header + if is_masked { 4 } else { 0 })
+    // Only a length that fits is small enough to be added to.
+    fits.then(|| length + header + if is_masked { 4 } else { 0 })
 }
 
 fn mysql(bytes: &[u8]) -> Option<usize> {

@@ -142,8 +142,11 @@ pub(super) fn join(client: Client, server: Server, flights: (&Flight, &Flight)) 
     if let Some(hello) = client.hello {
         (tls.sni, tls.alpn_offered, tls.ech) = (hello.sni, hello.alpn, hello.ech);
     }
-    tls.certificate = server.certificate;
-    tls.client_identity = client.identity;
+    // TLS 1.3 seals certificates: what looks like one in the clear is none (RFC 8446, section 4.4.2).
+    let is_sealed = tls.client_certificate == ClientCertificate::Invisible;
+    let is_given = tls.client_certificate == ClientCertificate::Presented;
+    tls.certificate = server.certificate.filter(|_| !is_sealed);
+    tls.client_identity = client.identity.filter(|_| is_given);
     Some(tls)
 }
 
