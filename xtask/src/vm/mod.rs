@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Emulated on two processors that do nothing else a machine takes about half of it.
-const LIMIT_SECONDS: u64 = 1200;
+const LIMIT_SECONDS: u64 = 1500;
 
 #[derive(Args)]
 pub(crate) struct Arguments {
