@@ -246,11 +246,11 @@ fn class(json: &Value) -> Class {
     let stage = text(json, "stage");
     let secret = json["secret"].as_str().unwrap_or("none");
     let protocols = Protocol::ALL.iter().find(|known| known.name() == protocol);
-    let stages = Stage::ALL.into_iter().find(|known| format!("{known:?}") == stage);
+    let stages = Stage::ALL.iter().find(|known| format!("{known:?}") == stage);
     let secrets = Secret::ALL.iter().find(|known| known.name() == secret);
     Class {
         protocol: *protocols.unwrap_or_else(|| panic!("no protocol {protocol:?}")),
-        stage: stages.unwrap_or_else(|| panic!("no stage {stage:?}")),
+        stage: *stages.unwrap_or_else(|| panic!("no stage {stage:?}")),
         secret: *secrets.unwrap_or_else(|| panic!("no secret {secret:?}")),
     }
 }

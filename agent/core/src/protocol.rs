@@ -348,7 +348,7 @@ pub fn securities(security: &[Security]) -> u16 {
 /// for any.
 pub fn stages(plaintext: bool) -> u16 {
     let is_wanted = |stage: &Stage| plaintext && State::of(*stage) == State::Plaintext;
-    Stage::ALL.into_iter().filter(is_wanted).fold(0, |bits, stage| bits | 1 << stage as u8)
+    Stage::ALL.iter().copied().filter(is_wanted).fold(0, |bits, stage| bits | 1 << stage as u8)
 }
 
 #[cfg(test)]
@@ -364,7 +364,7 @@ mod tests {
 
     fn every() -> impl Iterator<Item = Class> {
         let all = |protocol: &'static Protocol| {
-            Stage::ALL.into_iter().map(|stage| Class::new(*protocol, stage))
+            Stage::ALL.iter().copied().map(|stage| Class::new(*protocol, stage))
         };
         Protocol::ALL.iter().flat_map(all)
     }
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn every_stage_says_why() {
-        for (i, stage) in Stage::ALL.into_iter().enumerate() {
+        for (i, stage) in Stage::ALL.iter().copied().enumerate() {
             for other in &Stage::ALL[..i] {
                 let [one, other] =
                     [stage, *other].map(|stage| Class::new(Protocol::Ldap, stage).evidence(0));

@@ -195,16 +195,6 @@ pub struct Heard {
     pub reserved: u32,
 }
 
-/// One place for such a start. Nothing locks it, as with [`PairSlot`].
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct HeardSlot {
-    /// [`Heard::seal`] of what lies here and of the connection it is for.
-    pub seal: u64,
-    /// What lies here.
-    pub heard: Heard,
-}
-
 /// How many places there are for it.
 pub const HEARD_SLOTS: u32 = 4096;
 
@@ -226,15 +216,23 @@ pub struct Pair {
     pub reserved: u16,
 }
 
-/// One place where a client leaves a [`Pair`]. Several connections may share a place, and nothing
-/// locks it, so whoever takes what is there makes sure that it is whole and for its own connection.
+/// One place where the hooks of one socket leave something for another. Several connections may share
+/// a place, and nothing locks it, so whoever takes what is there makes sure that it is whole and for
+/// its own connection.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-pub struct PairSlot {
-    /// [`Pair::seal`] of what lies here and of the connection it is for.
+pub struct Slot<T> {
+    /// [`Seal::seal`] of what lies here and of the connection it is for.
     pub seal: u64,
     /// What lies here.
-    pub pair: Pair,
+    pub left: T,
+}
+
+/// What can lie in a [`Slot`].
+pub trait Seal: Copy {
+    /// A checksum over it and the connection it is for. One that was torn by two writers, or is
+    /// another connection's, has another: by chance once in 2^64.
+    fn seal(&self, connection: u64) -> u64;
 }
 
 /// How many places there are for pairs. One is needed from the client's end of a handshake to the
@@ -245,8 +243,8 @@ const _: () = assert!(size_of::<Own>() == 40);
 const _: () = assert!(size_of::<Flow>() == 120);
 const _: () = assert!(size_of::<SocketState>() == 368);
 const _: () = assert!(size_of::<Pair>() == 40);
-const _: () = assert!(size_of::<PairSlot>() == 48);
-const _: () = assert!(size_of::<HeardSlot>() == 48);
+const _: () = assert!(size_of::<Slot<Pair>>() == 48);
+const _: () = assert!(size_of::<Slot<Heard>>() == 48);
 
 // === impl Flow ===
 
@@ -318,33 +316,30 @@ const fn masked(address: Address, keep: u64) -> Address {
     [a & keep, b & keep, c & keep, d & keep]
 }
 
-// === impl Pair ===
+// === impl Seal ===
 
-impl Pair {
-    /// A checksum over the pair and the connection it is for. One that was torn by two writers, or
-    /// is another connection's, has another: by chance once in 2^64.
+impl Seal for Pair {
     #[inline(always)]
-    pub const fn seal(&self, connection: u64) -> u64 {
+    fn seal(&self, connection: u64) -> u64 {
         let [a, b, c, d] = self.asked;
         let words = [
             self.cgroup,
             self.netns,
-            (a as u64) << 32 | b as u64,
-            (c as u64) << 32 | d as u64,
-            (self.name as u64) << 32 | (self.asked_port as u64) << 16 | self.reserved as u64,
+            u64::from(a) << 32 | u64::from(b),
+            u64::from(c) << 32 | u64::from(d),
+            u64::from(self.name) << 32
+                | u64::from(self.asked_port) << 16
+                | u64::from(self.reserved),
         ];
         seal(connection, &words)
     }
 }
 
-// === impl Heard ===
-
-impl Heard {
-    /// As [`Pair::seal`].
+impl Seal for Heard {
     #[inline(always)]
-    pub const fn seal(&self, connection: u64) -> u64 {
+    fn seal(&self, connection: u64) -> u64 {
         let [a, b, c, d] = self.words;
-        seal(connection, &[a, b, c, d, self.len as u64])
+        seal(connection, &[a, b, c, d, u64::from(self.len)])
     }
 }
 

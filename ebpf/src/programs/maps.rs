@@ -16,7 +16,7 @@ use plainsight_ebpf::abi::{
     counters::Counter,
     datagram::{ConversationKey, DatagramState, Datagrams},
     edge::{EdgeCounters, EdgeKey, QuotaKey},
-    flow::{Flow, HEARD_SLOTS, Heard, HeardSlot, PAIR_SLOTS, Pair, PairSlot, SocketState},
+    flow::{Flow, HEARD_SLOTS, Heard, PAIR_SLOTS, Pair, Seal, Slot, SocketState},
 };
 
 use super::context::{AnySocket, Socket, zero};
@@ -73,12 +73,12 @@ static LEAVES: HashMap<u64, u64> = HashMap::with_max_entries(16_384, 0);
 /// microseconds later. A plain array, because it is written for each connection: an entry is lost
 /// when another comes to its place within that time, and then the two halves stay apart.
 #[map]
-static PAIRS: Array<PairSlot> = Array::with_max_entries(PAIR_SLOTS, 0);
+static PAIRS: Array<Slot<Pair>> = Array::with_max_entries(PAIR_SLOTS, 0);
 
 /// Where what reached a listening socket waits for the socket it accepts, likewise. Only such
 /// listeners write here.
 #[map]
-static HEARD: Array<HeardSlot> = Array::with_max_entries(HEARD_SLOTS, 0);
+static HEARD: Array<Slot<Heard>> = Array::with_max_entries(HEARD_SLOTS, 0);
 
 /// Conversations of UDP sockets with many peers. An LRU, because nothing says that one is over:
 /// which of its ends began it is forgotten last for those that go on.
@@ -307,57 +307,53 @@ pub(super) fn use_quota(key: &EdgeKey) {
 /// Leaves a client's identity for the server's end.
 #[inline(always)]
 pub(super) fn leave_pair(id: u64, pair: &Pair) {
-    if let Some(slot) = pair_slot(id) {
-        slot.pair = *pair;
-        slot.seal = pair.seal(id);
-    }
+    leave::<_, PAIR_SLOTS>(&PAIRS, id, pair);
 }
 
 /// Takes what the client's end left, if there is one on this host.
 #[inline(always)]
 pub(super) fn take_pair(id: u64) -> Option<Pair> {
-    let slot = pair_slot(id)?;
-    let (seal, pair) = (slot.seal, slot.pair);
-    if seal != pair.seal(id) {
-        return None;
-    }
-    slot.seal = 0;
-    Some(pair)
-}
-
-#[inline(always)]
-fn pair_slot(id: u64) -> Option<&'static mut PairSlot> {
-    let place = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & (PAIR_SLOTS - 1);
-    // SAFETY: a live element; what two runs may do to each other there, the seal shows.
-    PAIRS.get_ptr_mut(place).and_then(|slot| unsafe { slot.as_mut() })
+    take::<_, PAIR_SLOTS>(&PAIRS, id)
 }
 
 /// Leaves what reached a listening socket for the one it accepts.
 #[inline(always)]
 pub(super) fn leave_heard(id: u64, heard: &Heard) {
-    if let Some(slot) = heard_slot(id) {
-        slot.heard = *heard;
-        slot.seal = heard.seal(id);
-    }
+    leave::<_, HEARD_SLOTS>(&HEARD, id, heard);
 }
 
 /// Takes it, if it is there.
 #[inline(always)]
 pub(super) fn take_heard(id: u64) -> Option<Heard> {
-    let slot = heard_slot(id)?;
-    let (seal, heard) = (slot.seal, slot.heard);
-    if seal != heard.seal(id) {
-        return None;
-    }
-    slot.seal = 0;
-    Some(heard)
+    take::<_, HEARD_SLOTS>(&HEARD, id)
 }
 
 #[inline(always)]
-fn heard_slot(id: u64) -> Option<&'static mut HeardSlot> {
-    let place = (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & (HEARD_SLOTS - 1);
-    // SAFETY: as in `pair_slot`.
-    HEARD.get_ptr_mut(place).and_then(|slot| unsafe { slot.as_mut() })
+fn leave<T: Seal, const SLOTS: u32>(slots: &Array<Slot<T>>, id: u64, what: &T) {
+    if let Some(slot) = slots.get_ptr_mut(place::<SLOTS>(id)) {
+        // SAFETY: a live element; what two runs may do to each other there, the seal shows.
+        let slot = unsafe { &mut *slot };
+        slot.left = *what;
+        slot.seal = what.seal(id);
+    }
+}
+
+#[inline(always)]
+fn take<T: Seal, const SLOTS: u32>(slots: &Array<Slot<T>>, id: u64) -> Option<T> {
+    // SAFETY: as in `leave`.
+    let slot = unsafe { &mut *slots.get_ptr_mut(place::<SLOTS>(id))? };
+    let (seal, left) = (slot.seal, slot.left);
+    if seal != left.seal(id) {
+        return None;
+    }
+    slot.seal = 0;
+    Some(left)
+}
+
+/// The place for a connection, of so many that are a power of two.
+#[inline(always)]
+const fn place<const SLOTS: u32>(id: u64) -> u32 {
+    (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & (SLOTS - 1)
 }
 
 /// What the agent counts its scans by.

@@ -9,6 +9,7 @@ mod binary;
 mod text;
 mod tls;
 
+use super::coded::coded;
 use super::protocol::Protocol;
 use super::secret::Secret;
 use super::talk::Side;
@@ -30,63 +31,40 @@ pub struct Head {
     pub reserved: u8,
 }
 
-/// What a message does in its conversation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Tell {
-    /// Nothing that a rule recognises, so far.
-    #[default]
-    None = 0,
-    /// There was payload before, where no one looked: with the segment that completed the
-    /// handshake, or with the SYN.
-    Missed = 1,
-    /// It fits its protocol, and might be another: the other side has to agree.
-    Weak = 2,
-    /// It is its protocol's.
-    Sure = 3,
-    /// It is nothing new.
-    More = 4,
-    /// The greeting `220` of SMTP and of FTP.
-    Greeting = 5,
-    /// The client asks for encryption, or for a tunnel.
-    Ask = 6,
-    /// The server agrees.
-    GoAhead = 7,
-    /// The server refuses.
-    Refusal = 8,
-    /// The client goes on in the clear, past the point at which it could ask.
-    Commit = 9,
-    /// The client does the authentication that the server asked for.
-    Answer = 10,
-    /// It begins a handshake: a hello of TLS, an identification of SSH.
-    Hello = 11,
-    /// It is protected, if hellos of both sides went before it.
-    Sealed = 12,
-    /// A header of the PROXY protocol: what follows it is the message.
-    Proxy = 13,
-}
-
-impl Tell {
-    /// The one with this code, if there is one.
-    #[inline(always)]
-    pub const fn from_code(code: u8) -> Option<Self> {
-        Some(match code {
-            0 => Self::None,
-            1 => Self::Missed,
-            2 => Self::Weak,
-            3 => Self::Sure,
-            4 => Self::More,
-            5 => Self::Greeting,
-            6 => Self::Ask,
-            7 => Self::GoAhead,
-            8 => Self::Refusal,
-            9 => Self::Commit,
-            10 => Self::Answer,
-            11 => Self::Hello,
-            12 => Self::Sealed,
-            13 => Self::Proxy,
-            _ => return None,
-        })
+coded! {
+    /// What a message does in its conversation.
+    #[derive(Default)]
+    Tell {
+        /// Nothing that a rule recognises, so far.
+        #[default]
+        None = 0,
+        /// There was payload before, where no one looked: with the segment that completed the
+        /// handshake, or with the SYN.
+        Missed = 1,
+        /// It fits its protocol, and might be another: the other side has to agree.
+        Weak = 2,
+        /// It is its protocol's.
+        Sure = 3,
+        /// It is nothing new.
+        More = 4,
+        /// The greeting `220` of SMTP and of FTP.
+        Greeting = 5,
+        /// The client asks for encryption, or for a tunnel.
+        Ask = 6,
+        /// The server agrees.
+        GoAhead = 7,
+        /// The server refuses.
+        Refusal = 8,
+        /// The client goes on in the clear, past the point at which it could ask.
+        Commit = 9,
+        /// The client does the authentication that the server asked for.
+        Answer = 10,
+        /// It begins a handshake: a hello of TLS, an identification of SSH.
+        Hello = 11,
+        /// It is protected, if hellos of both sides went before it.
+        Sealed = 12,
+        /// A header of the PROXY protocol: what follows it is the message.
+        Proxy = 13,
     }
 }
 

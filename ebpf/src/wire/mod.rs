@@ -1,5 +1,6 @@
 //! Reading what is on the wire: headers and first bytes, the same code in kernel and agent.
 
+mod coded;
 pub mod datagram;
 pub mod head;
 pub mod ip;

@@ -1,35 +1,17 @@
 //! Authentication that others can read: its kind, never its bytes.
 
+use super::coded::coded;
+
 /// Defines the kinds with their codes, names and whether the secret itself is readable.
 macro_rules! secrets {
     ($($(#[$doc:meta])* $variant:ident = $code:literal $name:literal $readable:literal,)*) => {
-        /// How a client authenticated itself in the clear. Codes are part of the contract of kernel
-        /// and agent.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum Secret {
-            $($(#[$doc])* $variant = $code,)*
+        coded! {
+            /// How a client authenticated itself in the clear, in the words of its protocol. Codes
+            /// are part of the contract of kernel and agent.
+            Secret { $($(#[$doc])* $variant = $code $name,)* }
         }
 
         impl Secret {
-            /// Every one, in the order of their codes.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// The one with this code, if there is one.
-            pub const fn from_code(code: u8) -> Option<Self> {
-                Some(match code {
-                    $($code => Self::$variant,)*
-                    _ => return None,
-                })
-            }
-
-            /// In the words of its protocol.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
             /// Whether the secret itself is readable. Of the others only a proof of it is.
             pub const fn is_readable(self) -> bool {
                 match self {

@@ -1,30 +1,31 @@
 //! What protects a payload: what users ask for, and what a protocol and a stage add up to.
 
+use super::coded::coded;
 use super::protocol::Protocol;
 use super::stage::Stage;
 
-/// What protects the payload. Codes are part of the contract of kernel and agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Security {
-    /// Nothing: the payload is readable by whoever carries it.
-    None = 0,
-    /// TLS (RFC 8446, RFC 5246).
-    Tls = 1,
-    /// DTLS (RFC 9147).
-    Dtls = 2,
-    /// QUIC (RFC 9001).
-    Quic = 3,
-    /// SSH (RFC 4253).
-    Ssh = 4,
-    /// WireGuard.
-    Wireguard = 5,
-    /// IPsec: IKE (RFC 7296) and ESP (RFC 4303).
-    Ipsec = 6,
-    /// OpenVPN.
-    Openvpn = 7,
-    /// Not known, which is neither safe nor unsafe.
-    Unknown = 8,
+coded! {
+    /// What protects the payload. Codes are part of the contract of kernel and agent.
+    Security {
+        /// Nothing: the payload is readable by whoever carries it.
+        None = 0 "none",
+        /// TLS (RFC 8446, RFC 5246).
+        Tls = 1 "tls",
+        /// DTLS (RFC 9147).
+        Dtls = 2 "dtls",
+        /// QUIC (RFC 9001).
+        Quic = 3 "quic",
+        /// SSH (RFC 4253).
+        Ssh = 4 "ssh",
+        /// WireGuard.
+        Wireguard = 5 "wireguard",
+        /// IPsec: IKE (RFC 7296) and ESP (RFC 4303).
+        Ipsec = 6 "ipsec",
+        /// OpenVPN.
+        Openvpn = 7 "openvpn",
+        /// Not known, which is neither safe nor unsafe.
+        Unknown = 8 "unknown",
+    }
 }
 
 /// One bit for each stage in the clear.
@@ -44,19 +45,6 @@ const BY_PROTOCOL: u64 = {
 };
 
 impl Security {
-    /// Every one, in the order of their codes.
-    pub const ALL: [Self; 9] = [
-        Self::None,
-        Self::Tls,
-        Self::Dtls,
-        Self::Quic,
-        Self::Ssh,
-        Self::Wireguard,
-        Self::Ipsec,
-        Self::Openvpn,
-        Self::Unknown,
-    ];
-
     /// What protects a conversation of this protocol that has come to this stage. What is sealed
     /// by its own messages, or in parts, is protected by none of these, and yet not readable.
     #[inline(always)]
@@ -83,21 +71,6 @@ impl Security {
             Protocol::Ike | Protocol::EspInUdp => Self::Ipsec,
             Protocol::Openvpn => Self::Openvpn,
             _ => Self::Tls,
-        }
-    }
-
-    /// As in JSON and in metric labels.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Tls => "tls",
-            Self::Dtls => "dtls",
-            Self::Quic => "quic",
-            Self::Ssh => "ssh",
-            Self::Wireguard => "wireguard",
-            Self::Ipsec => "ipsec",
-            Self::Openvpn => "openvpn",
-            Self::Unknown => "unknown",
         }
     }
 
@@ -173,7 +146,7 @@ mod tests {
 
     #[test]
     fn codes_are_one_to_one() {
-        for (i, security) in Security::ALL.into_iter().enumerate() {
+        for (i, security) in Security::ALL.iter().copied().enumerate() {
             assert_eq!((security as usize, security.bit()), (i, 1 << i));
         }
     }
@@ -181,7 +154,7 @@ mod tests {
     #[test]
     fn codes_say_the_same_as_names() {
         for protocol in Protocol::ALL {
-            for stage in Stage::ALL {
+            for stage in Stage::ALL.iter().copied() {
                 let bit = Security::bit_of(*protocol as u8, stage as u8);
                 assert_eq!(bit, Security::of(*protocol, stage).bit(), "{protocol:?} {stage:?}");
             }

@@ -86,7 +86,7 @@ pub const fn is_tls(head: u64) -> bool {
 
 /// Length of the packet in which MySQL's client asks for TLS. It goes on without waiting for an
 /// answer (Protocol::SSLRequest), so what follows is a message of its own.
-const MYSQL_REQUEST: u32 = 36;
+pub const MYSQL_REQUEST: u32 = 36;
 
 /// How many bytes of a message that was judged stand before another one of the same side.
 #[inline(always)]

@@ -15,7 +15,7 @@ mod sealing;
 mod secrets;
 mod shape;
 
-pub use self::ftp::{DataEnd, data_ends};
+pub use self::ftp::data_ports;
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -25,6 +25,7 @@ use plainsight_ebpf::wire::protocol::Protocol;
 use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
 use plainsight_ebpf::wire::talk::{Side, Talk};
+use plainsight_ebpf::wire::words::MYSQL_REQUEST;
 
 use self::message::Message;
 use super::conversation::{Assessment, Conversation, Turn};
@@ -40,9 +41,6 @@ struct Course<'a> {
     stage: Stage,
     is_certain: bool,
 }
-
-/// Length of MySQL's request for TLS with its header: the client's hello follows at once.
-const MYSQL_REQUEST: usize = 36;
 
 /// Says what a conversation is.
 pub fn assess(conversation: &Conversation<'_>) -> Assessment {
@@ -133,7 +131,7 @@ impl Course<'_> {
         self.note(side, at, head);
         let skip = match head {
             Head { tell: Tell::Proxy, .. } => message::proxy_len(bytes),
-            Head { protocol: Protocol::Mysql, tell: Tell::Ask, .. } => Some(MYSQL_REQUEST),
+            Head { protocol: Protocol::Mysql, tell: Tell::Ask, .. } => Some(MYSQL_REQUEST as usize),
             _ => None,
         };
         let rest = skip.and_then(|skip| bytes.get(skip..).map(|rest| (skip, rest)));

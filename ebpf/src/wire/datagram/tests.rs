@@ -314,7 +314,7 @@ fn what_is_settled_does_not_change() {
     let stun =
         Start::new(&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     let hello = Start::new(&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 1]);
-    for reading in Protocol::ALL.iter().flat_map(|p| Stage::ALL.map(|stage| (*p, stage))) {
+    for reading in Protocol::ALL.iter().flat_map(|p| Stage::ALL.iter().map(|stage| (*p, *stage))) {
         for (bytes, len) in [(&stun, 28), (&hello, 113)] {
             assert!(!is_settled(reading) || later(reading, bytes, len).1 == reading.1);
         }

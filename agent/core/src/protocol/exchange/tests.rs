@@ -250,7 +250,7 @@ fn packets_that_share_a_datagram_are_seen() {
 #[test]
 fn every_protocol_says_why() {
     for protocol in Protocol::ALL {
-        for stage in Stage::ALL {
+        for stage in Stage::ALL.iter().copied() {
             assert!(!evidence(*protocol, stage).is_empty());
         }
     }
