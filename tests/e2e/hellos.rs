@@ -14,6 +14,9 @@ const HELLO: usize = 1800;
 const LARGE: usize = 11_003;
 const PIECE: usize = 917;
 
+/// Handshakes leave half of the ring to what matters more, so no more are asked for at once.
+const AT_ONCE: usize = 23;
+
 /// The server's hello with a record behind it, and what the client goes on with.
 const REST: &str = "receive:55,say:tls-change,receive:69,say:tls-data,drain";
 
@@ -26,17 +29,21 @@ fn a_hello_is_read_whole_wherever_it_is_cut() {
     };
     let stage = Stage::with(&["--edge-quota", "16384"]);
     let (server, to) = serve(&stage, cuts.len() as u64, HELLO);
-    for at in &cuts {
-        let steps = format!("cut:{at}:0x{hello},{REST}");
-        let asked = Peer::connect(stage.place(), &format!("c-{at}"), to, 1, &steps).finish();
-        assert!(asked.errors.is_empty(), "cut at {at}: {asked:?}");
+    for some in cuts.chunks(AT_ONCE) {
+        for at in some {
+            let steps = format!("cut:{at}:0x{hello},{REST}");
+            let asked = Peer::connect(stage.place(), &client(at), to, 1, &steps).finish();
+            assert!(asked.errors.is_empty(), "cut at {at}: {asked:?}");
+        }
+        stage.agent.edges_until("every hello", |edges| {
+            some.iter().try_for_each(|at| is_read(edges, &client(at)))
+        });
     }
     assert!(server.finish().errors.is_empty());
-    let read = stage.agent.edges_until("every hello", |edges| {
-        cuts.iter().try_for_each(|at| is_read(edges, &format!("c-{at}")))?;
-        Ok(cuts.len())
-    });
+    let edges = stage.agent.edges();
+    let read = cuts.iter().filter(|at| is_read(&edges, &client(at)).is_ok()).count();
     report("a hello of 1,800 bytes cut in two: read whole", cuts.len(), read);
+    assert_eq!(read, cuts.len());
 }
 
 #[test]
@@ -53,6 +60,10 @@ fn a_hello_is_read_whole_byte_by_byte_and_in_many_segments() {
     };
     check("c-spell", 261, "spell");
     check("c-twelve", LARGE, &format!("pieces:{PIECE}"));
+}
+
+fn client(at: &usize) -> String {
+    format!("c-{at}")
 }
 
 fn serve(stage: &Stage, connections: u64, length: usize) -> (Peer, SocketAddr) {
