@@ -7,7 +7,7 @@ use aya::{
 };
 use plainsight_ebpf::abi::{
     config::{Config, Filter},
-    edge::QuotaKey,
+    edge::{Quota, QuotaKey},
     flow::SocketState,
 };
 
@@ -29,7 +29,7 @@ pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) sockets: SkStorage<MapData, SocketState>,
     pub(super) edges: EdgeTable,
-    pub(super) quotas: HashMap<MapData, QuotaKey, u64>,
+    pub(super) quotas: HashMap<MapData, QuotaKey, Quota>,
     pub(super) leaves: HashMap<MapData, u64, u64>,
     pub(super) older: OlderTable,
     pub(super) counters: PerCpuArray<MapData, u64>,

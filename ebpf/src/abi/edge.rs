@@ -1,6 +1,6 @@
 //! The edge: what the kernel counts by, and what it counts.
 
-use super::{Address, Comm};
+use super::{Address, Comm, datagram::bpf_spin_lock};
 
 /// Which end of the connection this half was seen at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,16 @@ pub struct QuotaKey {
     pub generation: u64,
 }
 
+/// What a cgroup has in a generation.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Quota {
+    /// Around `used`: two CPUs that make edges of one cgroup at once must not both take the last.
+    pub lock: bpf_spin_lock,
+    /// Its edges, of which folded ones are none.
+    pub used: u32,
+}
+
 /// What is counted for one [`EdgeKey`]. All counters only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -133,16 +143,6 @@ pub struct EdgeCounters {
 const _: () = assert!(size_of::<EdgeKey>() == 88);
 const _: () = assert!(size_of::<EdgeCounters>() == 208);
 
-// === impl QuotaKey ===
-
-impl QuotaKey {
-    /// For a cgroup in a generation.
-    #[inline(always)]
-    pub const fn new(cgroup: u64, generation: u16) -> Self {
-        Self { cgroup, generation: generation as u64 }
-    }
-}
-
 /// What bounds a class of round-trip time but the last, in eighths of a microsecond, as the kernel
 /// holds smoothed ones.
 #[inline(always)]
@@ -157,6 +157,10 @@ unsafe impl aya::Pod for EdgeKey {}
 // SAFETY: as for EdgeKey.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for QuotaKey {}
+
+// SAFETY: as for EdgeKey.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Quota {}
 
 // SAFETY: as for EdgeKey.
 #[cfg(feature = "user")]

@@ -236,28 +236,29 @@ fn make(flow: &mut Flow, announce: bool) -> Option<&'static mut EdgeCounters> {
     let generation = maps::generation();
     // Only a flow that begins is folded: another has been counted on an edge of its own, in a
     // generation before, and ends there.
-    let may_fold = announce && flow.flags & FOLDED == 0;
-    if may_fold && maps::is_over_quota(flow.own.cgroup, generation) {
+    let is_own = flow.flags & FOLDED == 0;
+    if is_own && maps::take_quota(flow.own.cgroup, generation.into(), announce.into()) == 0 {
         count(Counter::Folded, 1);
         flow.flags |= FOLDED;
     }
     let mut key = EdgeKey::default();
     flow.write_key(generation, &mut key);
-    match maps::edge(&key) {
-        Some(edge) => Some(edge),
-        None => insert(flow, &key, announce),
-    }
+    insert(flow, &key, announce)
 }
 
 /// Puts a new edge into the map; a refusal is counted by its reason.
 #[inline(never)]
 fn insert(flow: &Flow, key: &EdgeKey, announce: bool) -> Option<&'static mut EdgeCounters> {
-    match maps::new_edge(key) {
-        Ok(()) => {}
-        Err(EEXIST) => return maps::edge(key),
-        Err(E2BIG) => count(Counter::EdgesFull, 1),
-        Err(EBUSY) => count(Counter::EdgesBusy, 1),
-        Err(_) => count(Counter::EdgesOther, 1),
+    if let Err(error) = maps::new_edge(key) {
+        if key.flags & FOLDED == 0 {
+            maps::return_quota(key.cgroup, key.generation.into());
+        }
+        match error {
+            EEXIST => return maps::edge(key),
+            E2BIG => count(Counter::EdgesFull, 1),
+            EBUSY => count(Counter::EdgesBusy, 1),
+            _ => count(Counter::EdgesOther, 1),
+        }
     }
     let edge = maps::edge(key)?;
     let now = now_ns();
@@ -267,9 +268,6 @@ fn insert(flow: &Flow, key: &EdgeKey, announce: bool) -> Option<&'static mut Edg
     edge.last_ns = now;
     // Last: the agent takes an edge without a beginning for one that is being made.
     edge.first_ns = now;
-    if key.flags & FOLDED == 0 {
-        maps::use_quota(key);
-    }
     if announce {
         emit::first_seen(key, flow, now);
     }

@@ -7,6 +7,7 @@ use aya_ebpf::{
         BPF_F_NO_PREALLOC, BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE,
         BPF_SK_STORAGE_GET_F_CREATE, bpf_map_type,
     },
+    btf_maps,
     helpers::{bpf_map_update_elem, bpf_sk_storage_get, bpf_spin_lock, bpf_spin_unlock},
     macros::{btf_map, map},
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
@@ -15,7 +16,7 @@ use plainsight_ebpf::abi::{
     config::{Config, FILTER_SLOTS, Filter},
     counters::Counter,
     datagram::{ConversationKey, DatagramState, Datagrams},
-    edge::{EdgeCounters, EdgeKey, QuotaKey},
+    edge::{EdgeCounters, EdgeKey, Quota, QuotaKey},
     flow::{Flow, HEARD_SLOTS, Heard, PAIR_SLOTS, Pair, Seal, Slot, SocketState},
 };
 
@@ -62,8 +63,8 @@ static BLANK: Array<EdgeCounters> = Array::with_max_entries(1, 0);
 static BLANK_FLOW: Array<Flow> = Array::with_max_entries(1, 0);
 
 /// How many edges each cgroup has in a generation.
-#[map]
-static QUOTAS: HashMap<QuotaKey, u64> = HashMap::with_max_entries(16_384, 0);
+#[btf_map]
+static QUOTAS: btf_maps::HashMap<QuotaKey, Quota, 16_384> = btf_maps::HashMap::new();
 
 /// Cgroups whose every process is the same workload, as far as the agent knows.
 #[map]
@@ -278,30 +279,59 @@ pub(super) fn new_edge(key: &EdgeKey) -> Result<(), i32> {
     if result == 0 { Ok(()) } else { Err(result as i32) }
 }
 
-/// Whether a cgroup has as many edges as it may have.
-#[inline(always)]
-pub(super) fn is_over_quota(cgroup: u64, generation: u16) -> bool {
-    let quota = CONFIG.get(0).map_or(0, |config| config.quota);
-    if quota == 0 {
-        return false;
+/// Takes one of the edges that a cgroup may have in a generation. 0 if it `may_refuse` and none is
+/// left.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn take_quota(cgroup: u64, generation: u64, may_refuse: u64) -> u64 {
+    let most = match CONFIG.get(0).map_or(0, |config| config.quota) {
+        0 => u32::MAX,
+        quota if may_refuse != 0 => quota,
+        _ => u32::MAX,
+    };
+    let Some(quota) = quota(&QuotaKey { cgroup, generation }) else { return 1 };
+    let lock = ptr::from_mut(&mut quota.lock).cast();
+    // SAFETY: the lock lies in this map's value, where the verifier expects it, and nothing is
+    // called while it is held.
+    unsafe { bpf_spin_lock(lock) };
+    let is_left = quota.used < most;
+    if is_left {
+        quota.used += 1;
     }
-    // SAFETY: the value is copied at once.
-    let used = unsafe { QUOTAS.get(QuotaKey::new(cgroup, generation)) }.copied();
-    used.is_some_and(|used| used >= quota.into())
+    // SAFETY: as above.
+    unsafe { bpf_spin_unlock(lock) };
+    is_left.into()
 }
 
-/// Counts an edge for its cgroup.
+/// Gives back what was taken for an edge that was not made. A function that the verifier checks
+/// once has a result.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn return_quota(cgroup: u64, generation: u64) -> u64 {
+    let Some(quota) = quota(&QuotaKey { cgroup, generation }) else { return 0 };
+    let lock = ptr::from_mut(&mut quota.lock).cast();
+    // SAFETY: as in `take_quota`.
+    unsafe { bpf_spin_lock(lock) };
+    quota.used -= 1;
+    // SAFETY: as above.
+    unsafe { bpf_spin_unlock(lock) };
+    1
+}
+
+/// What a cgroup has; a refusal is counted.
 #[inline(always)]
-pub(super) fn use_quota(key: &EdgeKey) {
-    let key = QuotaKey::new(key.cgroup, key.generation);
-    if let Some(used) = QUOTAS.get_ptr_mut(key) {
-        // SAFETY: deleted only when the generation is over, as the edges are.
-        return add(unsafe { &mut *used }, 1);
+fn quota(key: &QuotaKey) -> Option<&'static mut Quota> {
+    // SAFETY: deleted only when the generation is over, as the edges are.
+    let find = || QUOTAS.get_ptr_mut(key).and_then(|quota| unsafe { quota.as_mut() });
+    if let Some(quota) = find() {
+        return Some(quota);
     }
-    // Two CPUs may both find none: then one edge is not counted, which loosens a bound by one.
-    if QUOTAS.insert(key, 1, BPF_NOEXIST.into()).is_err_and(|error| error != EEXIST) {
+    let none = Quota::default();
+    // Another CPU may be first; then its entry is found.
+    if QUOTAS.insert(key, none, BPF_NOEXIST.into()).is_err_and(|error| error != EEXIST) {
         count(Counter::QuotasFull, 1);
     }
+    find()
 }
 
 /// Leaves a client's identity for the server's end.
