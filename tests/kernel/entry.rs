@@ -10,11 +10,12 @@ use aya::{
 use plainsight::replay::{self, FileError, Said};
 use plainsight_core::protocol::conversation::{Conversation, Exchange};
 use plainsight_ebpf::{
-    abi::entry::{ANSWERED, AT, Answer, CLIENT, FIRST, FOLLOW, Question, SERVER},
+    abi::entry::{ANSWERED, AT, Answer, CLIENT, FIRST, FOLLOW, Question, SEARCH, SERVER},
     wire::{
         datagram,
         head::{self, HEAD_LEN, Start, Tell},
         protocol::Protocol,
+        search::{self, Find, Search},
         stage::Stage,
         talk::{Side, Talk},
         words,
@@ -23,7 +24,7 @@ use plainsight_ebpf::{
 use plainsight_fuzz::Script;
 use plainsight_tests::harness::{Stage as Alone, count, is_guest, report, skip};
 
-use messages::{DATAGRAMS, MESSAGES};
+use messages::{DATAGRAMS, MESSAGES, PARTS};
 
 mod messages;
 
@@ -96,6 +97,27 @@ fn kernel_and_core_agree_on_messages() {
     let named = compare.named.keys().filter(|code| met(code)).count();
     report("protocols that the kernel named among them", "more than 60", named);
     assert!(named > 60, "{:?}", compare.named);
+}
+
+#[test]
+fn kernel_and_core_agree_on_what_stands_behind_a_head() {
+    let _alone = Alone::alone();
+    let mut compare = Comparison::new();
+    let mut met = [0_u64; Find::ALL.len()];
+    for part in PARTS {
+        for len in 1..=part.len().min(HEAD_LEN) {
+            for (search, place) in Search::ALL.iter().flat_map(|search| places(*search)) {
+                met[usize::from(compare.window(search, place, &part[..len]))] += 1;
+            }
+        }
+    }
+    compare.close("windows of what is searched for, and their beginnings");
+    assert!(met.iter().all(|count| *count > 0), "not everything was found: {met:?}");
+}
+
+/// A search at each of its places, and at one that there is not.
+fn places(search: Search) -> impl Iterator<Item = (Search, u8)> {
+    (0..6).map(move |place| (search, place))
 }
 
 #[test]
@@ -246,6 +268,16 @@ impl Comparison {
                 }
             }
         }
+    }
+
+    /// What is found in a window.
+    fn window(&mut self, search: Search, place: u8, bytes: &[u8]) -> u8 {
+        let of = search::of(search as u8, place, bytes.len() as u32);
+        let start = Start::new(bytes).0;
+        let head = search::step(start, of);
+        let question = Question { start, kind: SEARCH, known: 0, of };
+        self.compare(&question, &Answer { head, ..Answer::default() });
+        search::found(head)
     }
 
     /// What a conversation is by its first datagram.

@@ -14,7 +14,7 @@ pub const AT: usize = 16;
 pub struct Question {
     /// Its start, as it lies in memory.
     pub start: [u64; HEAD_LEN / 8],
-    /// [`CLIENT`] to [`FOLLOW`].
+    /// [`CLIENT`] to [`SEARCH`].
     pub kind: u64,
     /// The conversation before it, as `Talk::to_word` gives it; what `words::follow` calls `known`
     /// of a further datagram.
@@ -28,7 +28,7 @@ pub struct Question {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Answer {
-    /// The head of a message; nothing of a datagram.
+    /// The head of a message, or a step of a search; nothing of a datagram.
     pub head: u64,
     /// The conversation after it; nothing over UDP.
     pub talk: u64,
@@ -46,6 +46,8 @@ pub const SERVER: u64 = 1;
 pub const FIRST: u64 = 2;
 /// A further one.
 pub const FOLLOW: u64 = 3;
+/// A window of a message, of which [`Question::of`] is what `search::step` takes.
+pub const SEARCH: u64 = 4;
 
 /// What the program returns once it has answered.
 pub const ANSWERED: u32 = 1;

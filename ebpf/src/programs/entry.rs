@@ -10,7 +10,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use plainsight_ebpf::{
-    abi::entry::{ANSWERED, AT, Answer, CLIENT, FIRST, FOLLOW, Question},
+    abi::entry::{ANSWERED, AT, Answer, CLIENT, FIRST, FOLLOW, Question, SEARCH},
     wire::{
         head::Tell,
         talk::{Side, Talk},
@@ -18,7 +18,7 @@ use plainsight_ebpf::{
     },
 };
 
-use super::{context::zero, datagram, listen};
+use super::{context::zero, datagram, listen, search};
 
 #[classifier]
 fn entry(ctx: TcContext) -> i32 {
@@ -26,6 +26,7 @@ fn entry(ctx: TcContext) -> i32 {
     let answer = match question.kind {
         FIRST => of_datagram(datagram::judge_words(question.start, question.of)),
         FOLLOW => of_datagram(follow(&question)),
+        SEARCH => window(&question),
         _ => message(&question),
     };
     if give(&ctx, &answer) { ANSWERED as i32 } else { 0 }
@@ -44,6 +45,14 @@ fn message(question: &Question) -> Answer {
     let proxy = if is_proxy { listen::proxy_len(a, b, len.into()) } else { zero() };
     let talk = listen::hear(known, is_client, head);
     Answer { head, talk, reading: listen::read(talk, words::of(is_client, looked)), proxy }
+}
+
+/// As when a message is searched.
+#[inline(always)]
+fn window(question: &Question) -> Answer {
+    let Question { start: [a, b, c, d], of, .. } = *question;
+    let head = search::search_step(a, b, c, d, of);
+    Answer { head, talk: zero(), reading: zero(), proxy: zero() }
 }
 
 /// As when a datagram follows one whose reading is open.

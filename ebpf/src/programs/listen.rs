@@ -20,7 +20,7 @@ use plainsight_ebpf::{
 
 use super::{
     context::{Packet, apart, needed},
-    maps, share,
+    maps, search, share,
 };
 
 /// The head of a message that starts with these words.
@@ -109,6 +109,7 @@ pub(super) fn look<const SENT: bool>(packet: &Packet, state: &mut SocketState) {
     if take::<SENT>(packet, state) && decide::<SENT>(state) && take::<SENT>(packet, state) {
         decide::<SENT>(state);
     }
+    search::search::<SENT>(packet, state);
     if tap::<SENT>(state).open != 0 {
         share::share::<SENT>(packet, state);
     }
@@ -280,6 +281,9 @@ fn decide<const SENT: bool>(state: &mut SocketState) -> bool {
         own.leave_out(header);
     }
     speak::<SENT>(state, head);
+    if header == 0 {
+        search::begin::<SENT>(state, head);
+    }
     if tell == Tell::Hello as u8 && words::is_tls(head) && state.chosen != 0 {
         share::begin::<SENT>(state);
     }
@@ -306,12 +310,17 @@ fn with_open(talk: u64, message: &Message, is_client: bool) -> u64 {
     if message.is_open() { hear(talk, is_client, words::from_head(Head::UNKNOWN)) } else { talk }
 }
 
-/// Takes in what one side said. Each half is written by the hook of its own direction only.
+/// Takes in what one side said.
 #[inline(always)]
 fn speak<const SENT: bool>(state: &mut SocketState, head: u64) {
-    let is_client = is_client::<SENT>(state);
-    let talk = hear(talk(state), is_client, head);
-    if is_client {
+    let talk = hear(talk(state), is_client::<SENT>(state), head);
+    keep::<SENT>(state, talk);
+}
+
+/// Keeps what is known of one side. Each half is written by the hook of its own direction only.
+#[inline(always)]
+pub(super) fn keep<const SENT: bool>(state: &mut SocketState, talk: u64) {
+    if is_client::<SENT>(state) {
         state.client_said = talk as u32;
         apart();
     } else {
@@ -326,23 +335,23 @@ pub(super) fn hear(talk: u64, is_client: bool, head: u64) -> u64 {
 }
 
 #[inline(always)]
-fn talk(state: &SocketState) -> u64 {
+pub(super) fn talk(state: &SocketState) -> u64 {
     u64::from(state.client_said) | u64::from(state.server_said) << 32
 }
 
 /// Whether what this direction says is the client's.
 #[inline(always)]
-fn is_client<const SENT: bool>(state: &SocketState) -> bool {
+pub(super) fn is_client<const SENT: bool>(state: &SocketState) -> bool {
     (state.flow.role == Role::Client as u8) == SENT
 }
 
 #[inline(always)]
-fn own<const SENT: bool>(state: &mut SocketState) -> &mut Message {
+pub(super) fn own<const SENT: bool>(state: &mut SocketState) -> &mut Message {
     if SENT { &mut state.sent } else { &mut state.received }
 }
 
 #[inline(always)]
-fn tap<const SENT: bool>(state: &mut SocketState) -> &mut Tap {
+pub(super) fn tap<const SENT: bool>(state: &mut SocketState) -> &mut Tap {
     if SENT { &mut state.tap_out } else { &mut state.tap_in }
 }
 

@@ -15,5 +15,6 @@ mod late;
 mod listen;
 mod maps;
 mod packet;
+mod search;
 mod share;
 mod socket;

@@ -8,7 +8,7 @@ use plainsight_ebpf::{
         counters::Counter,
         edge::Role,
         event::{Handshake, LONG, SHORT},
-        flow::{SocketState, Tap},
+        flow::SocketState,
     },
     wire::{
         head::HEAD_LEN,
@@ -19,6 +19,7 @@ use plainsight_ebpf::{
 use super::{
     context::{Packet, now_ns},
     emit,
+    listen::tap,
     maps::{self, count},
 };
 
@@ -27,6 +28,7 @@ use super::{
 macro_rules! steps {
     ($step:expr; $($number:literal)*) => {{ $(let _ = $number; if !$step { return; })* }};
 }
+pub(super) use steps;
 
 /// Most bytes of a direction that are sent on.
 const MOST: u16 = 20_000;
@@ -230,9 +232,4 @@ fn emit<const SENT: bool, const N: usize>(
     if !sent {
         count(Counter::RingFullHandshake, 1);
     }
-}
-
-#[inline(always)]
-fn tap<const SENT: bool>(state: &mut SocketState) -> &mut Tap {
-    if SENT { &mut state.tap_out } else { &mut state.tap_in }
 }

@@ -28,8 +28,12 @@ pub struct Message {
     looked: u8,
     /// [`KNOWN`], [`JUDGED`].
     flags: u8,
+    /// Code of the [`Search`](super::search::Search) that goes on in it.
+    search: u8,
+    /// Where that stands.
+    place: u8,
     /// Explicit padding.
-    reserved: u32,
+    reserved: u16,
 }
 
 /// What a segment brings that is new.
@@ -110,6 +114,20 @@ impl Message {
         self.len = 0;
         self.skip = 0;
         self.flags &= !JUDGED;
+        self.search = 0;
+    }
+
+    /// Starts a search in the rest of it, or ends it with 0; the place stands in the second byte.
+    #[inline(always)]
+    pub const fn search(&mut self, wanted: u16) {
+        self.search = wanted as u8;
+        self.place = (wanted >> 8) as u8;
+    }
+
+    /// The search and its place, likewise.
+    #[inline(always)]
+    pub const fn searched(&self) -> (u8, u8) {
+        (self.search, self.place)
     }
 
     /// How many bytes of a message's start are still to come; 0 once it was judged.

@@ -6,6 +6,7 @@ pub mod head;
 pub mod ip;
 pub mod message;
 pub mod protocol;
+pub mod search;
 pub mod secret;
 pub mod security;
 pub mod stage;

@@ -5,6 +5,7 @@
 
 use super::head::{Before, Head, Tell};
 use super::protocol::Protocol;
+use super::search::Find;
 use super::secret::Secret;
 use super::stage::Stage;
 
@@ -58,8 +59,10 @@ const DECLINED: u8 = 16;
 const HELLO: u8 = 32;
 /// Something protected followed its own hello.
 const SEALED: u8 = 64;
-/// Its hello came after something in the clear.
+/// A client's hello came after something in the clear.
 const LATE: u8 = 128;
+/// A server offered encryption. Of a server, [`LATE`] says nothing.
+const OFFERED: u8 = 128;
 
 /// [`Voice::secret`] of a client that did what the server asked for.
 const ANSWERED: u8 = 255;
@@ -92,6 +95,29 @@ impl Talk {
         match side {
             Side::Client => self.client.hear(head, &self.server),
             Side::Server => self.server.hear(head, &self.client),
+        }
+    }
+
+    /// Takes in what was found behind the head of a message of `side`.
+    #[inline(always)]
+    pub const fn learn(&mut self, side: Side, find: Find, secret: Secret) {
+        match (find, side) {
+            (Find::Offer, Side::Server) => self.server.said |= OFFERED,
+            (Find::Grpc, Side::Client) => self.client.protocol = Protocol::Grpc as u8,
+            (Find::Secret, Side::Client) => self.client.add(secret),
+            _ => {}
+        }
+    }
+
+    /// Whether nothing more is looked for in what `side` says.
+    #[inline(always)]
+    pub const fn is_found(&self, side: Side) -> bool {
+        match side {
+            Side::Client => match Secret::from_code(self.client.secret) {
+                Some(secret) => secret.is_readable(),
+                None => false,
+            },
+            Side::Server => (self.server.said & OFFERED) | (self.client.said & DECLINED) != 0,
         }
     }
 
@@ -168,9 +194,10 @@ impl Talk {
         match self.stage(code) {
             Stage::Encrypted | Stage::Upgraded => true,
             Stage::Partial => both && code != Protocol::Rdp as u8,
+            Stage::Plaintext if code == Protocol::Http as u8 => both && !self.is_asked(),
             Stage::Plaintext => {
                 let sure = (self.client.said | self.server.said) & SURE != 0;
-                (sure || both) && !may_authenticate(code)
+                (sure || both) && !may_change(code) && code != Protocol::Http2 as u8
             }
             _ => false,
         }
@@ -186,20 +213,30 @@ impl Talk {
         if voice.said == 0 {
             return true;
         }
-        if self.is_settled() {
+        let code = self.protocol();
+        // What calls are made over it, its client says.
+        let is_server = matches!(side, Side::Server);
+        if self.is_settled() || is_server && code == Protocol::Http2 as u8 {
             return false;
         }
-        let many = match self.stage(self.protocol()) {
+        let many = match self.stage(code) {
             Stage::MayUpgrade | Stage::Offered | Stage::Handshake | Stage::Refused => true,
-            Stage::Plaintext => may_authenticate(self.protocol()),
+            Stage::OfferedNotTaken => true,
+            Stage::Plaintext => may_change(code),
             _ => false,
         };
         seen < if many { MANY } else { FEW }
     }
 
+    /// Whether the server answered that it wants credentials, which it did not get so far.
+    #[inline(always)]
+    const fn is_asked(&self) -> bool {
+        self.server.last == Tell::More as u8 && self.client.secret == 0
+    }
+
     /// Code of the protocol both sides agree on, or of the one that is sure of it.
     #[inline(always)]
-    const fn protocol(&self) -> u8 {
+    pub const fn protocol(&self) -> u8 {
         const UNKNOWN: u8 = Protocol::Unknown as u8;
         const TLS: u8 = Protocol::Tls as u8;
         let (client, server) = (&self.client, &self.server);
@@ -284,7 +321,7 @@ impl Talk {
         if asked && self.server.said & DECLINED != 0 {
             Stage::Refused
         } else if self.client.said & DECLINED != 0 {
-            Stage::Plaintext
+            if self.server.said & OFFERED != 0 { Stage::OfferedNotTaken } else { Stage::Plaintext }
         } else {
             Stage::MayUpgrade
         }
@@ -320,7 +357,7 @@ impl Voice {
             _ => HEARD,
         };
         self.last = head.tell as u8;
-        self.confess(head);
+        self.confess(head, other);
     }
 
     /// Keeps the protocol: the first one, but a sure one before one that is not.
@@ -355,13 +392,25 @@ impl Voice {
     }
 
     #[inline(always)]
-    const fn confess(&mut self, head: Head) {
+    const fn confess(&mut self, head: Head, other: &Self) {
         if matches!(head.tell, Tell::Answer) {
-            if self.secret == 0 {
+            // What the server asked for then counts, unless the client has shown worse.
+            let is_worse = match Secret::from_code(self.secret) {
+                Some(secret) => secret.is_readable(),
+                None => false,
+            };
+            if self.secret == 0 || other.secret != 0 && !is_worse {
                 self.secret = ANSWERED;
             }
-        } else if head.secret as u8 != 0 && (self.secret == 0 || head.secret.is_readable()) {
-            self.secret = head.secret as u8;
+        } else {
+            self.add(head.secret);
+        }
+    }
+
+    #[inline(always)]
+    const fn add(&mut self, secret: Secret) {
+        if secret as u8 != 0 && (self.secret == 0 || secret.is_readable()) {
+            self.secret = secret as u8;
         }
     }
 }
@@ -411,10 +460,11 @@ const fn may_upgrade(protocol: u8) -> bool {
     )
 }
 
-/// Whether credentials may come in a message after the first.
+/// Whether credentials, or sealing of its own, may come in a message after the first.
 #[inline(always)]
-const fn may_authenticate(protocol: u8) -> bool {
+const fn may_change(protocol: u8) -> bool {
     const REDIS: u8 = Protocol::Redis as u8;
     const SOCKS: u8 = Protocol::Socks as u8;
-    may_upgrade(protocol) || matches!(protocol, REDIS | SOCKS)
+    const SMB: u8 = Protocol::Smb as u8;
+    may_upgrade(protocol) || matches!(protocol, REDIS | SOCKS | SMB)
 }

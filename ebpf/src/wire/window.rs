@@ -38,6 +38,20 @@ macro_rules! starts {
 }
 pub(super) use starts;
 
+/// The same for a text of small letters, spaces, hyphens and colons, whatever the case of the letters.
+macro_rules! starts_any_case {
+    ($window:expr, $text:literal) => {{
+        const TEXT: (u64, u64) = $crate::wire::window::masked($text);
+        let window = $window;
+        window.len >= $text.len() as u64
+            && (window.first() | $crate::wire::window::CASES) & TEXT.1 == TEXT.0
+    }};
+}
+pub(super) use starts_any_case;
+
+/// The bits that tell eight letters from their upper case.
+pub(super) const CASES: u64 = 0x2020_2020_2020_2020;
+
 /// A text of at most eight bytes as the word it begins, and a mask over its bytes.
 pub(super) const fn masked(text: &[u8]) -> (u64, u64) {
     let (mut word, mut mask, mut at) = (0, 0, 0);
@@ -102,6 +116,21 @@ impl Window {
         c = c << bits | d >> 1 >> rest;
         d <<= bits;
         Self { a, b, c, d, len }
+    }
+
+    /// Offset of the first such byte among the 32; 32 without one.
+    #[inline(always)]
+    pub(super) const fn find(self, byte: u8) -> u64 {
+        let (a, b) = (equal(self.a, byte), equal(self.b, byte));
+        let (c, d) = (equal(self.c, byte), equal(self.d, byte));
+        // Without a branch for each place: the verifier would walk what follows once for each.
+        let (bits, from) = match (a, b, c) {
+            (0, 0, 0) => (d, 24),
+            (0, 0, _) => (c, 16),
+            (0, _, _) => (b, 8),
+            _ => (a, 0),
+        };
+        from + (bits.leading_zeros() / 8) as u64
     }
 
     /// Bytes of a datagram from here on.
@@ -174,6 +203,14 @@ impl Window {
         }
         ((self.word(2) >> (32 - bytes * 8)) as u64, self.skip(2 + bytes))
     }
+}
+
+/// A bit at the top of each byte that is this one.
+#[inline(always)]
+pub(super) const fn equal(word: u64, byte: u8) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let differs = word ^ (byte as u64 * 0x0101_0101_0101_0101);
+    !(((differs & LOW) + LOW) | differs | LOW)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::datagram::{self, WINDOW};
 use super::head::{self, Before, HEAD_LEN, Head, Start, Tell};
 use super::protocol::Protocol;
+use super::search::{self, Find};
 use super::secret::Secret;
 use super::stage::Stage;
 use super::talk::{Side, Talk};
@@ -108,6 +109,25 @@ const fn to_head(word: u64) -> Head {
 pub const fn heard(talk: u64, side_of: Side, head: u64) -> u64 {
     let mut talk = Talk::from_word(talk);
     talk.hear(side_of, to_head(head));
+    talk.to_word()
+}
+
+/// What is to be looked for in a message of `side` with this head: see [`search::wanted`]. Nothing
+/// where it was found before.
+#[inline(always)]
+pub const fn wanted(talk: u64, side: Side, head: u64, words: [u64; HEAD_LEN / 8]) -> u64 {
+    let talk = Talk::from_word(talk);
+    if talk.is_found(side) { 0 } else { search::wanted(side, talk.protocol(), tell(head), words) }
+}
+
+/// A conversation in which a [`search::step`] of a message of `side` found something.
+#[inline(always)]
+pub const fn learned(talk: u64, side: Side, step: u64) -> u64 {
+    let mut talk = Talk::from_word(talk);
+    let (find, secret) = (search::found(step), search::secret(step));
+    if let (Some(find), Some(secret)) = (Find::from_code(find), Secret::from_code(secret)) {
+        talk.learn(side, find, secret);
+    }
     talk.to_word()
 }
 
@@ -256,6 +276,11 @@ mod tests {
         let mut talk = Talk::default();
         talk.hear(Side::Client, head::head(&start, 200, before));
         let word = heard(Talk::default().to_word(), Side::Client, found);
+        assert_eq!(Talk::from_word(word), talk);
+        let answer = Start::new(b"HTTP/1.1 200 OK\r\nServer: nginx\r\n");
+        let before = talk.before(Side::Server);
+        talk.hear(Side::Server, head::head(&answer, 200, before));
+        let word = heard(word, Side::Server, judge(answer.0, circumstances(200, before)));
         assert_eq!(Talk::from_word(word), talk);
         let (protocol, stage) = talk.reading();
         let reading = Reading::from_word(read(word, of(true, 1)));

@@ -25,10 +25,7 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
         hop("imap-login", "telnet", imap_open, &login, clear("imap").readable("IMAP LOGIN")),
         hop("imap-proof", "imap", imap_open, &with("AUTH=CRAM-MD5"), clear("imap").proof(proof)),
         hop("imap-not-taken", "imap", imap, &with("AUTH=PLAIN"), {
-            clear("imap")
-                .readable("SASL PLAIN")
-                .upgrade("offered_not_taken")
-                .gap("an offer among capabilities is not looked for")
+            clear("imap").readable("SASL PLAIN").upgrade("offered_not_taken")
         }),
         hop("imap-starttls", "imap", imap, &tls, sealed("imap")),
         hop("pop3", "pop3", pop3_open, &with("AUTH=PLAIN"), clear("pop3").readable("SASL PLAIN")),

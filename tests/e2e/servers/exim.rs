@@ -25,14 +25,7 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
     let smtp = || Expect::plaintext("smtp");
     let hops = vec![
         hop("smtp", open, &mail, smtp()),
-        hop(
-            "smtp-not-taken",
-            sealed,
-            &mail,
-            smtp()
-                .upgrade("offered_not_taken")
-                .gap("an offer among capabilities is not looked for"),
-        ),
+        hop("smtp-not-taken", sealed, &mail, smtp().upgrade("offered_not_taken")),
         hop("smtp-starttls", sealed, &starttls, Expect::upgraded("smtp", "TLS1.3", "one_way")),
         hop("smtp-auth", open, &plain, smtp().readable("SASL PLAIN")),
     ];

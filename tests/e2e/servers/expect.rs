@@ -12,8 +12,6 @@ pub(crate) struct Expect {
     upgrade: &'static str,
     tls: Option<Tls>,
     credentials: Option<(&'static str, bool)>,
-    /// Why the agent is known not to say so yet.
-    pub(crate) gap: Option<&'static str>,
 }
 
 /// What its handshakes say.
@@ -30,7 +28,7 @@ impl Expect {
     /// In the clear, and that is that.
     pub(crate) fn plaintext(protocol: &'static str) -> Self {
         let (security, state, upgrade) = ("none", "plaintext", "none");
-        Self { protocol, security, state, upgrade, tls: None, credentials: None, gap: None }
+        Self { protocol, security, state, upgrade, tls: None, credentials: None }
     }
 
     /// TLS from the first byte.
@@ -74,12 +72,6 @@ impl Expect {
     /// A proof of a secret, which others can see.
     pub(crate) fn proof(self, mechanism: &'static str) -> Self {
         Self { credentials: Some((mechanism, false)), ..self }
-    }
-
-    /// The agent is known not to say so yet, and why. The day it does, the test fails until this is
-    /// taken out.
-    pub(crate) fn gap(self, reason: &'static str) -> Self {
-        Self { gap: Some(reason), ..self }
     }
 
     /// What the edge says differently, of so many connections.

@@ -24,16 +24,9 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
             hop("mariadb-tls", sealed, &verified, tls("requested_not_given")),
             hop("mariadb-mutual", sealed, &mutual, tls("mutual")),
             hop("mariadb-not-taken", sealed, &["--skip-ssl"], {
-                native()
-                    .upgrade("offered_not_taken")
-                    .gap("an offer among capabilities is not looked for")
+                native().upgrade("offered_not_taken")
             }),
-            hop(
-                "mariadb-clear",
-                open,
-                &["--skip-ssl"],
-                native().gap("a greeting names its plug-in behind what is looked at"),
-            ),
+            hop("mariadb-clear", open, &["--skip-ssl"], native()),
         ],
     }
 }

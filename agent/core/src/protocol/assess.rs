@@ -20,16 +20,20 @@ pub use self::ftp::data_ports;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use plainsight_ebpf::wire::head::{Before, Head, Tell};
+use plainsight_ebpf::wire::head::{Before, Head, Start, Tell};
 use plainsight_ebpf::wire::protocol::Protocol;
+use plainsight_ebpf::wire::search;
 use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::stage::Stage;
 use plainsight_ebpf::wire::talk::{Side, Talk};
-use plainsight_ebpf::wire::words::MYSQL_REQUEST;
+use plainsight_ebpf::wire::words::{self, MYSQL_REQUEST};
 
 use self::message::Message;
 use super::conversation::{Assessment, Conversation, Turn};
 use super::tls::{self, Tls};
+
+/// How much of a message is searched.
+const SEARCHED: usize = 16 << 10;
 
 /// What the messages added up to.
 struct Course<'a> {
@@ -134,13 +138,22 @@ impl Course<'_> {
             Head { protocol: Protocol::Mysql, tell: Tell::Ask, .. } => Some(MYSQL_REQUEST as usize),
             _ => None,
         };
-        let rest = skip.and_then(|skip| bytes.get(skip..).map(|rest| (skip, rest)));
-        if let Some((skip, rest)) = rest
-            && !rest.is_empty()
-        {
+        let Some(skip) = skip else { return self.search(side, head, bytes) };
+        let rest = bytes.get(skip..).unwrap_or_default();
+        if !rest.is_empty() {
             let head = message::head_of(rest, self.talk.before(side));
             self.note(side, at + skip, head);
+            self.search(side, head, rest);
         }
+    }
+
+    /// Looks behind the head of a message.
+    fn search(&mut self, side: Side, head: Head, bytes: &[u8]) {
+        let (talk, start) = (self.talk.to_word(), Start::new(bytes).0);
+        let wanted = words::wanted(talk, side, words::from_head(head), start);
+        let searched = bytes.get(..bytes.len().min(SEARCHED)).unwrap_or_default();
+        let found = search::walk(wanted, searched);
+        self.talk = Talk::from_word(words::learned(talk, side, found));
     }
 
     fn note(&mut self, side: Side, at: usize, head: Head) {

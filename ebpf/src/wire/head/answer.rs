@@ -15,6 +15,9 @@ pub(super) const fn head(message: &Message<'_>) -> Head {
     if before.heard == Protocol::Mysql as u8 || before.own == Protocol::Mysql as u8 {
         return mysql(window, before);
     }
+    if before.own == Protocol::Ldap as u8 && is_wrapped(message) {
+        return Head::of(Protocol::Ldap, Tell::Sealed);
+    }
     if before.is_client() {
         return from_client(window, before);
     }
@@ -25,6 +28,16 @@ pub(super) const fn head(message: &Message<'_>) -> Head {
         }
     }
     from_server(window, before)
+}
+
+/// Whether a length stands in front of a message of LDAP, as it does once a mechanism seals them
+/// (RFC 4422, section 3.7).
+#[inline(never)]
+const fn is_wrapped(message: &Message<'_>) -> bool {
+    let window = &message.window();
+    let whole = window.word(0).wrapping_add(4);
+    let fits = if message.len == u8::MAX { whole >= 255 } else { whole == window.length() };
+    window.has(21) && whole < 1 << 24 && fits && window.byte(4) != 0x30
 }
 
 /// What a server says to a request for encryption.

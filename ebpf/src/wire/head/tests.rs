@@ -128,7 +128,8 @@ fn answers_to_a_request_for_encryption() {
     answer(b"a1 NO\r\n", Imap, Tell::Ask, Tell::Refusal);
     answer(b"-ERR no\r\n", Pop3, Tell::Ask, Tell::Refusal);
     answer(b"HTTP/1.1 200 OK\r\n", Http, Tell::Ask, Tell::GoAhead);
-    answer(b"HTTP/1.1 407 No\r\n", Http, Tell::Ask, Tell::Sure);
+    answer(b"HTTP/1.1 403 No\r\n", Http, Tell::Ask, Tell::Sure);
+    answer(b"HTTP/1.1 407 No\r\n", Http, Tell::Ask, Tell::More);
     answer(b"<failure xmlns=", Xmpp, Tell::Ask, Tell::Refusal);
     let refused = [3, 0, 0, 19, 14, 0xd0, 0, 0, 0, 0, 0, 3, 0, 8, 0, 2, 0, 0, 0];
     answer(&refused, Rdp, Tell::Ask, Tell::Refusal);

@@ -2,7 +2,7 @@
 
 use super::super::protocol::Protocol;
 use super::super::secret::Secret;
-use super::super::window::{Window, starts};
+use super::super::window::{Window, equal, starts};
 use super::{Before, Head, Message, Tell};
 
 /// Bit that tells a lower-case letter from its upper case.
@@ -186,20 +186,16 @@ const fn target(rest: Window) -> Head {
 /// The window from the first space on, which is looked for in sixteen bytes; without one, all.
 #[inline(never)]
 pub(super) const fn word_end(window: Window) -> Window {
-    let first = spaces(window.first());
-    let second = spaces(window.long(8));
+    let first = equal(window.first(), b' ');
+    let second = equal(window.long(8), b' ');
     // Without a branch for each place: the verifier would walk what follows once for each.
     let (bits, from) = if first != 0 { (first, 0) } else { (second, 8) };
     window.skip(if bits == 0 { 0 } else { from + bits.leading_zeros() / 8 })
 }
 
-/// A bit at the top of each byte that is a space.
-#[inline(always)]
-const fn spaces(word: u64) -> u64 {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let differs = word ^ 0x2020_2020_2020_2020;
-    !(((differs & LOW) + LOW) | differs | LOW)
-}
+/// Status codes of an answer that wants credentials (RFC 9110, sections 15.5.2 and 15.5.8).
+const UNAUTHORIZED: u32 = 0x34_3031;
+const PROXY_UNAUTHORIZED: u32 = 0x34_3037;
 
 /// A status line; of one that answers CONNECT, whether the tunnel is open (RFC 9110, section
 /// 9.3.6).
@@ -208,8 +204,15 @@ const fn status(window: &Window, before: &Before) -> Head {
     if !starts!(window, b"HTTP/1.") || !window.has(10) {
         return Head::UNKNOWN;
     }
-    let is_open = before.heard(Tell::Ask) && window.byte(9) == b'2';
-    Head::of(Protocol::Http, if is_open { Tell::GoAhead } else { Tell::Sure })
+    if window.byte(9) == b'2' && before.heard(Tell::Ask) {
+        return Head::of(Protocol::Http, Tell::GoAhead);
+    }
+    if !window.has(12) {
+        return Head::UNKNOWN;
+    }
+    // Who is asked for credentials sends them with the next request.
+    let asks = matches!(window.word(9) >> 8, UNAUTHORIZED | PROXY_UNAUTHORIZED);
+    Head::of(Protocol::Http, if asks { Tell::More } else { Tell::Sure })
 }
 
 /// Three protocols begin so.

@@ -7,13 +7,10 @@ use plainsight_ebpf::wire::stage::Stage;
 use plainsight_ebpf::wire::talk::Side;
 
 use super::super::conversation::Conversation;
-use super::{Course, contains, contains_any_case};
+use super::{Course, SEARCHED, contains, contains_any_case};
 
 /// `application/grpc` in the Huffman code of HPACK (RFC 7541, appendix B): 88 bits.
 const GRPC: &[u8] = &[0x1d, 0x75, 0xd0, 0x62, 0x0d, 0x26, 0x3d, 0x4c, 0x4d, 0x65, 0x64];
-
-/// How much of a direction is searched.
-const SEARCHED: usize = 16 << 10;
 
 /// Headers of a request or an answer, up to the empty line.
 fn headers(bytes: &[u8]) -> &[u8] {

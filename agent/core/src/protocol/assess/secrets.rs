@@ -5,10 +5,7 @@ use plainsight_ebpf::wire::secret::Secret;
 use plainsight_ebpf::wire::talk::Side;
 
 use super::super::conversation::Conversation;
-use super::{Course, contains, contains_any_case, worse};
-
-/// How much of a message is searched.
-const SEARCHED: usize = 16 << 10;
+use super::{Course, SEARCHED, contains, contains_any_case, worse};
 
 /// The worst that was seen in the clear.
 pub(super) fn worst(course: &Course<'_>, conversation: &Conversation<'_>) -> Secret {
