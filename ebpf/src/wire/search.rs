@@ -230,7 +230,8 @@ pub fn walk(wanted: u64, message: &[u8]) -> u64 {
 
 #[inline(always)]
 const fn next(at: u64, place: Place) -> u64 {
-    at & 0xffff_ffff | (place as u64) << 32
+    let at = if at < u32::MAX as u64 { at } else { u32::MAX as u64 };
+    at | (place as u64) << 32
 }
 
 #[inline(always)]
@@ -524,6 +525,10 @@ mod tests {
         client(Protocol::Amqp, Tell::None, &start(b"\x05PLAIN\0"), Secret::SaslPlain);
         client(Protocol::Amqp, Tell::None, &start(b"\x08AMQPLAIN"), Secret::SaslPlain);
         client(Protocol::Amqp, Tell::None, &start(b"\x08EXTERNAL"), Secret::None);
+        // Properties that are said to be longer than any message are not stepped over to its start.
+        let endless = [&[1, 0, 0, 0, 0, 1, 99, 0, 10, 0, 11, 255, 255, 255, 252][..], b"\x05PLAIN"];
+        let expect = (Find::None, Secret::None);
+        check(Side::Client, Protocol::Amqp, Tell::None, &endless.concat(), expect);
     }
 
     #[test]

@@ -109,15 +109,20 @@ impl Talk {
         }
     }
 
-    /// Whether nothing more is looked for in what `side` says.
+    /// Whether nothing more is looked for in what `side` says: behind a hello nothing is readable.
     #[inline(always)]
     pub const fn is_found(&self, side: Side) -> bool {
         match side {
-            Side::Client => match Secret::from_code(self.client.secret) {
-                Some(secret) => secret.is_readable(),
-                None => false,
-            },
-            Side::Server => (self.server.said & OFFERED) | (self.client.said & DECLINED) != 0,
+            Side::Client => {
+                let is_readable = match Secret::from_code(self.client.secret) {
+                    Some(secret) => secret.is_readable(),
+                    None => false,
+                };
+                is_readable || self.client.said & HELLO != 0
+            }
+            Side::Server => {
+                self.server.said & (OFFERED | HELLO) != 0 || self.client.said & DECLINED != 0
+            }
         }
     }
 
