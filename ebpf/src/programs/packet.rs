@@ -37,14 +37,13 @@ pub(super) fn ingress(packet: &Packet) {
     if packet.is_udp() {
         return datagram::carried(packet, socket, false);
     }
-    match maps::any_socket(socket) {
-        Some(state) if is_heard(packet, socket, state) => {}
-        Some(state) => hear(packet, state),
-        None => {
-            if let Some(state) = new(packet) {
-                hear(packet, state);
-            }
-        }
+    let state = match maps::any_socket(socket) {
+        Some(state) if is_heard(packet, socket, state) => return,
+        Some(state) => Some(state),
+        None => new(packet),
+    };
+    if let Some(state) = state {
+        hear(packet, state);
     }
 }
 
@@ -55,14 +54,13 @@ pub(super) fn egress(packet: &Packet) {
     if packet.is_udp() {
         return datagram::carried(packet, socket, true);
     }
-    match maps::any_socket(socket) {
-        Some(state) if is_counted(socket, state) => {}
-        Some(state) => say(packet, state),
-        None => {
-            if let Some(state) = new(packet) {
-                say(packet, state);
-            }
-        }
+    let state = match maps::any_socket(socket) {
+        Some(state) if is_counted(socket, state) => return,
+        Some(state) => Some(state),
+        None => new(packet),
+    };
+    if let Some(state) = state {
+        say(packet, state);
     }
 }
 
@@ -78,7 +76,9 @@ fn say(packet: &Packet, state: &mut SocketState) {
     if sent(packet, state) {
         listen::look::<true>(packet, state);
     }
-    add_up(packet, state);
+    if is_occasion(state) {
+        add_up(packet, state);
+    }
 }
 
 /// Of a segment with payload nothing is of interest once the first was seen, but a FIN; and one that
@@ -158,9 +158,6 @@ fn sent(packet: &Packet, state: &mut SocketState) -> bool {
 /// What a segment that leaves is the occasion for.
 #[inline(never)]
 fn add_up(packet: &Packet, state: &mut SocketState) {
-    if !is_occasion(state) {
-        return;
-    }
     let Some(socket) = packet.any_socket() else { return };
     if state.phase == Phase::Open as u8 {
         leaving(socket, state);
