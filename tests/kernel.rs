@@ -195,6 +195,29 @@ fn two_at_one_cgroup_see_the_same() {
     }
 }
 
+/// What a client leaves for a server that is elsewhere stays where it lies.
+#[test]
+fn what_nobody_takes_is_in_nobodys_way() {
+    const SHORT: (&str, &str) = ("receive:31,send:17,drain", "send:31,receive:17");
+    let _alone = Stage::alone();
+    let (cgroup, elsewhere) = (Cgroup::new(), Cgroup::new());
+    let (kernel, _ring) = attached(&cgroup, &OPTIONS);
+    let paired = |server: &Cgroup, connections| {
+        let before = kernel.total(Counter::Paired as u32).expect("a total");
+        let listen = "127.0.0.1:0".parse().expect("an address");
+        let (server, to) =
+            Peer::serve(Place::of(server), "ps-server", listen, connections, SHORT.0);
+        Peer::connect(Place::of(&cgroup), "ps-client", to, connections, SHORT.1).finish();
+        server.finish();
+        until("the end of all connections", || at_rest(&kernel));
+        kernel.total(Counter::Paired as u32).expect("a total") - before
+    };
+    assert_eq!(paired(&elsewhere, 1009), 0);
+    let found = paired(&cgroup, 503);
+    report("503 local connections after 1009 to elsewhere: paired", 503, found);
+    assert_eq!(found, 503);
+}
+
 fn load(options: &Options) -> Kernel {
     Kernel::load(options).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -228,6 +228,19 @@ pub struct Slot<T> {
     pub left: T,
 }
 
+/// A place that says whose it is, so that what lies there can be moved.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Near {
+    /// The connection it is for.
+    pub connection: u64,
+    /// What lies here.
+    pub slot: Slot<Pair>,
+}
+
+/// How many places there are for the pairs left last: few, so that they stay in a processor's cache.
+pub const NEAR_SLOTS: u32 = 256;
+
 /// What can lie in a [`Slot`].
 pub trait Seal: Copy {
     /// A checksum over it and the connection it is for. One that was torn by two writers, or is
@@ -245,6 +258,7 @@ const _: () = assert!(size_of::<SocketState>() == 368);
 const _: () = assert!(size_of::<Pair>() == 40);
 const _: () = assert!(size_of::<Slot<Pair>>() == 48);
 const _: () = assert!(size_of::<Slot<Heard>>() == 48);
+const _: () = assert!(size_of::<Near>() == 56);
 
 // === impl Flow ===
 

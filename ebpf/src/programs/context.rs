@@ -325,9 +325,7 @@ impl Socket {
 
     #[inline(always)]
     pub(super) fn tcp(self) -> Option<Tcp> {
-        // SAFETY: a full socket; the helper answers null if it is not TCP.
-        let tcp = unsafe { bpf_tcp_sock(self.0) };
-        if tcp.is_null() { None } else { Some(Tcp(tcp)) }
+        AnySocket(self.0).tcp()
     }
 }
 
@@ -343,6 +341,13 @@ impl AnySocket {
     #[inline(always)]
     pub(super) fn is_carrying(self) -> bool {
         SENDING & (1 << (field32!(self.0, bpf_sock, state) & 31)) != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn tcp(self) -> Option<Tcp> {
+        // SAFETY: a socket the kernel gave; the helper answers null if it is not a full one of TCP.
+        let tcp = unsafe { bpf_tcp_sock(self.0) };
+        if tcp.is_null() { None } else { Some(Tcp(tcp)) }
     }
 }
 

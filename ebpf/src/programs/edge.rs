@@ -102,10 +102,12 @@ pub(super) fn flush(state: &mut SocketState, sent: u64, received: u64, progress:
     }
 }
 
-/// An established connection ended; the same, and its end, with one look-up for both.
+/// An established connection ended; the same, and its end, with one look-up for both, or none where
+/// it has just been moved to `edge`.
 #[inline(always)]
 pub(super) fn close(
     state: &mut SocketState,
+    edge: Option<&'static mut EdgeCounters>,
     sent: u64,
     received: u64,
     progress: &Progress,
@@ -113,10 +115,16 @@ pub(super) fn close(
 ) {
     count(Counter::Closed, 1);
     let more = Bytes::since(state, sent, received);
-    match more.add(at(&mut state.flow, false)) {
+    let edge = match edge {
+        Some(edge) => Some(edge),
+        None => at(&mut state.flow, false),
+    };
+    match more.add(edge) {
         Some(edge) => {
             add(&mut edge.closed, 1);
-            add(&mut edge.resets, (close as u8 == Close::Reset as u8).into());
+            if close as u8 == Close::Reset as u8 {
+                add(&mut edge.resets, 1);
+            }
             sample(edge, progress.srtt);
         }
         None => count(Counter::OverflowClosed, 1),
@@ -162,16 +170,16 @@ pub(super) fn move_out(flow: &mut Flow) -> bool {
     true
 }
 
-/// Puts it on the edge that it belongs to now.
+/// Puts it on the edge that it belongs to now, which is the answer.
 #[inline(never)]
-pub(super) fn move_in(flow: &mut Flow) {
-    match at(flow, true) {
-        Some(edge) => add(&mut edge.opened, 1),
-        None => {
-            flow.flags |= OVERFLOWED;
-            count(Counter::OverflowOpened, 1);
-        }
-    }
+pub(super) fn move_in(flow: &mut Flow) -> Option<&'static mut EdgeCounters> {
+    let Some(edge) = at(flow, true) else {
+        flow.flags |= OVERFLOWED;
+        count(Counter::OverflowOpened, 1);
+        return None;
+    };
+    add(&mut edge.opened, 1);
+    Some(edge)
 }
 
 /// Adds what a conversation carried since the last time. `is_new` is for its first datagram.

@@ -17,7 +17,7 @@ use plainsight_ebpf::abi::{
     counters::Counter,
     datagram::{ConversationKey, DatagramState, Datagrams},
     edge::{EdgeCounters, EdgeKey, Quota, QuotaKey},
-    flow::{Flow, HEARD_SLOTS, Heard, PAIR_SLOTS, Pair, Seal, Slot, SocketState},
+    flow::{Flow, HEARD_SLOTS, Heard, NEAR_SLOTS, Near, PAIR_SLOTS, Pair, Seal, Slot, SocketState},
 };
 
 use super::context::{AnySocket, Socket, zero};
@@ -75,6 +75,11 @@ static LEAVES: HashMap<u64, u64> = HashMap::with_max_entries(16_384, 0);
 /// when another comes to its place within that time, and then the two halves stay apart.
 #[map]
 static PAIRS: Array<Slot<Pair>> = Array::with_max_entries(PAIR_SLOTS, 0);
+
+/// The pairs left last. PAIRS is too large for a processor's cache, and reaching into it took as long
+/// as all else that is done for a pair. What is in the way here goes there.
+#[map]
+static NEAR: Array<Near> = Array::with_max_entries(NEAR_SLOTS, 0);
 
 /// Where what reached a listening socket waits for the socket it accepts, likewise. Only such
 /// listeners write here.
@@ -337,12 +342,28 @@ fn quota(key: &QuotaKey) -> Option<&'static mut Quota> {
 /// Leaves a client's identity for the server's end.
 #[inline(always)]
 pub(super) fn leave_pair(id: u64, pair: &Pair) {
-    leave::<_, PAIR_SLOTS>(&PAIRS, id, pair);
+    let Some(near) = NEAR.get_ptr_mut(place::<NEAR_SLOTS>(id)) else { return };
+    // SAFETY: a live element; what two runs may do to each other there, the seal shows.
+    let near = unsafe { &mut *near };
+    let (connection, Slot { seal, left }) = (near.connection, near.slot);
+    // Somebody may still come for it. It is there before it is gone from here.
+    if seal != 0 && seal == left.seal(connection) {
+        leave::<_, PAIR_SLOTS>(&PAIRS, connection, &left);
+    }
+    near.connection = id;
+    put(&mut near.slot, id, pair);
 }
 
 /// Takes what the client's end left, if there is one on this host.
 #[inline(always)]
 pub(super) fn take_pair(id: u64) -> Option<Pair> {
+    // SAFETY: as in `leave_pair`.
+    let near = unsafe { &mut *NEAR.get_ptr_mut(place::<NEAR_SLOTS>(id))? };
+    if near.connection == id
+        && let Some(pair) = get(&mut near.slot, id)
+    {
+        return Some(pair);
+    }
     take::<_, PAIR_SLOTS>(&PAIRS, id)
 }
 
@@ -362,16 +383,24 @@ pub(super) fn take_heard(id: u64) -> Option<Heard> {
 fn leave<T: Seal, const SLOTS: u32>(slots: &Array<Slot<T>>, id: u64, what: &T) {
     if let Some(slot) = slots.get_ptr_mut(place::<SLOTS>(id)) {
         // SAFETY: a live element; what two runs may do to each other there, the seal shows.
-        let slot = unsafe { &mut *slot };
-        slot.left = *what;
-        slot.seal = what.seal(id);
+        put(unsafe { &mut *slot }, id, what);
     }
 }
 
 #[inline(always)]
 fn take<T: Seal, const SLOTS: u32>(slots: &Array<Slot<T>>, id: u64) -> Option<T> {
     // SAFETY: as in `leave`.
-    let slot = unsafe { &mut *slots.get_ptr_mut(place::<SLOTS>(id))? };
+    get(unsafe { &mut *slots.get_ptr_mut(place::<SLOTS>(id))? }, id)
+}
+
+#[inline(always)]
+fn put<T: Seal>(slot: &mut Slot<T>, id: u64, what: &T) {
+    slot.left = *what;
+    slot.seal = what.seal(id);
+}
+
+#[inline(always)]
+fn get<T: Seal>(slot: &mut Slot<T>, id: u64) -> Option<T> {
     let (seal, left) = (slot.seal, slot.left);
     if seal != left.seal(id) {
         return None;

@@ -6,6 +6,7 @@
 use plainsight_ebpf::{
     abi::{
         counters::Counter,
+        edge::EdgeCounters,
         flow::{Flow, Pair, Phase, SocketState, VERIFIED},
     },
     wire::{
@@ -15,7 +16,7 @@ use plainsight_ebpf::{
 };
 
 use super::{
-    context::{AnySocket, Packet, Socket},
+    context::{AnySocket, Packet},
     datagram, edge, identity, late, listen,
     maps::{self, count},
     share, socket,
@@ -36,14 +37,13 @@ pub(super) fn ingress(packet: &Packet) {
     if packet.is_udp() {
         return datagram::carried(packet, socket, false);
     }
-    match maps::any_socket(socket) {
-        Some(state) if is_heard(packet, socket, state) => {}
-        Some(state) => hear(packet, state),
-        None => {
-            if let Some(state) = new(packet) {
-                hear(packet, state);
-            }
-        }
+    let state = match maps::any_socket(socket) {
+        Some(state) if is_heard(packet, socket, state) => return,
+        Some(state) => Some(state),
+        None => new(packet),
+    };
+    if let Some(state) = state {
+        hear(packet, state);
     }
 }
 
@@ -54,14 +54,13 @@ pub(super) fn egress(packet: &Packet) {
     if packet.is_udp() {
         return datagram::carried(packet, socket, true);
     }
-    match maps::any_socket(socket) {
-        Some(state) if is_counted(socket, state) => {}
-        Some(state) => say(packet, state),
-        None => {
-            if let Some(state) = new(packet) {
-                say(packet, state);
-            }
-        }
+    let state = match maps::any_socket(socket) {
+        Some(state) if is_counted(socket, state) => return,
+        Some(state) => Some(state),
+        None => new(packet),
+    };
+    if let Some(state) = state {
+        say(packet, state);
     }
 }
 
@@ -77,7 +76,9 @@ fn say(packet: &Packet, state: &mut SocketState) {
     if sent(packet, state) {
         listen::look::<true>(packet, state);
     }
-    add_up(packet, state);
+    if is_occasion(state) {
+        add_up(packet, state);
+    }
 }
 
 /// Of a segment with payload nothing is of interest once the first was seen, but a FIN; and one that
@@ -103,14 +104,29 @@ fn is_counted(socket: AnySocket, state: &SocketState) -> bool {
 /// Whether nothing was heard that could move it: one direction may wait for the other for good.
 #[inline(always)]
 fn is_quiet(state: &SocketState) -> bool {
-    state.done_out != 0 && state.news == 0 && state.joined_acked_or_pair == 0
+    state.done_out != 0 && !is_news(state)
 }
 
-/// True if there is something to look at.
+/// Whether something was heard, or may have been left by the client's end, since the connection was
+/// last classified.
+#[inline(always)]
+fn is_news(state: &SocketState) -> bool {
+    state.news != 0 || state.joined_acked_or_pair != 0
+}
+
+/// Whether a segment that leaves is an occasion to move the connection, or to add up its bytes.
+#[inline(always)]
+fn is_occasion(state: &SocketState) -> bool {
+    late::is_late(state)
+        || state.phase == Phase::Open as u8
+            && (state.epoch != maps::epoch() || state.settled == 0 && is_news(state))
+}
+
+/// True if there is something to look at. The usual phase comes first, and asks the kernel for no
+/// full socket.
 #[inline(never)]
 fn received(packet: &Packet, state: &mut SocketState) -> bool {
-    let Some(socket) = packet.socket() else { return false };
-    know(socket, state);
+    let Some(socket) = packet.any_socket() else { return false };
     // What joined late is counted until its last segment.
     if state.phase == Phase::Open as u8 || late::is_late(state) {
         return arrived(packet, socket, state);
@@ -118,38 +134,45 @@ fn received(packet: &Packet, state: &mut SocketState) -> bool {
     if state.phase == Phase::Connecting as u8 {
         answered(packet, socket, state);
     } else if state.phase == Phase::Identity as u8 {
+        know(packet, state);
         listen::early(packet, state);
     }
     false
 }
 
-/// True if there is something to look at.
+/// True if there is something to look at; likewise.
 #[inline(never)]
 fn sent(packet: &Packet, state: &mut SocketState) -> bool {
-    let Some(socket) = packet.socket() else { return false };
-    know(socket, state);
-    if state.phase == Phase::Connecting as u8 {
-        return departing(packet, socket, state);
+    if state.phase == Phase::Open as u8 || late::is_late(state) {
+        return note_sent(packet, state);
     }
-    (state.phase == Phase::Open as u8 || late::is_late(state)) && note_sent(packet, state)
+    if state.phase == Phase::Connecting as u8 {
+        return departing(packet, state);
+    }
+    if state.phase == Phase::Identity as u8 {
+        know(packet, state);
+    }
+    false
 }
 
 /// What a segment that leaves is the occasion for.
 #[inline(never)]
 fn add_up(packet: &Packet, state: &mut SocketState) {
-    let Some(socket) = packet.socket() else { return };
+    let Some(socket) = packet.any_socket() else { return };
     if state.phase == Phase::Open as u8 {
         leaving(socket, state);
-    } else if state.phase != Phase::Connecting as u8 && late::is_late(state) {
+    } else if late::is_late(state) {
         flush(socket, state);
     }
 }
 
-/// A listener gets its cgroup at its first packet, whether or not it was bound while the programs
-/// were attached, so every socket it accepts inherits it.
+/// At the first packet the cgroup is the socket's own for sure. A listener gets it whether or not it
+/// was bound while the programs were attached, so every socket it accepts inherits it.
 #[inline(always)]
-fn know(socket: Socket, state: &mut SocketState) {
-    if state.phase == Phase::Identity as u8 && state.flow.flags & VERIFIED == 0 {
+fn know(packet: &Packet, state: &mut SocketState) {
+    if state.flow.flags & VERIFIED == 0
+        && let Some(socket) = packet.socket()
+    {
         identity::verify(&mut state.flow, socket);
     }
 }
@@ -170,7 +193,7 @@ fn new(packet: &Packet) -> Option<&'static mut SocketState> {
 
 /// Ingress of an open connection.
 #[inline(always)]
-fn arrived(packet: &Packet, socket: Socket, state: &mut SocketState) -> bool {
+fn arrived(packet: &Packet, socket: AnySocket, state: &mut SocketState) -> bool {
     let Some(segment) = packet.segment() else { return unreadable() };
     let speaks = state.done_in == 0 && segment.payload > 0;
     if !speaks && segment.flags & ENDS == 0 {
@@ -200,7 +223,7 @@ fn unreadable() -> bool {
 /// Ingress while the SYN is on the way: a reset that acknowledges it is a refusal (RFC 9293,
 /// section 3.10.7.3).
 #[inline(always)]
-fn answered(packet: &Packet, socket: Socket, state: &mut SocketState) {
+fn answered(packet: &Packet, socket: AnySocket, state: &mut SocketState) {
     let Some(segment) = packet.segment() else { return count(Counter::PacketsUnreadable, 1) };
     let Some(tcp) = socket.tcp() else { return };
     let progress = tcp.progress();
@@ -214,11 +237,9 @@ fn answered(packet: &Packet, socket: Socket, state: &mut SocketState) {
 
 /// Egress of the SYN: who sends it is known for sure now, and where it really goes.
 #[inline(always)]
-fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) -> bool {
+fn departing(packet: &Packet, state: &mut SocketState) -> bool {
+    know(packet, state);
     let flow = &mut state.flow;
-    if flow.flags & VERIFIED == 0 {
-        identity::verify(flow, socket);
-    }
     if let Some((address, port)) = packet.destination()
         && (address != flow.remote || port != flow.port)
     {
@@ -237,10 +258,10 @@ fn departing(packet: &Packet, socket: Socket, state: &mut SocketState) -> bool {
 
 /// Egress of an open connection.
 #[inline(always)]
-fn leaving(socket: Socket, state: &mut SocketState) {
+fn leaving(socket: AnySocket, state: &mut SocketState) {
     let epoch = maps::epoch();
     let due = state.epoch != epoch;
-    classify(state, due);
+    let _moved_to = classify(state, due);
     if due || (late::is_late(state) && !socket.is_carrying()) {
         state.epoch = epoch;
         flush(socket, state);
@@ -258,19 +279,19 @@ fn note_sent(packet: &Packet, state: &mut SocketState) -> bool {
 }
 
 #[inline(always)]
-fn flush(socket: Socket, state: &mut SocketState) {
+fn flush(socket: AnySocket, state: &mut SocketState) {
     let Some(tcp) = socket.tcp() else { return };
     let progress = tcp.progress();
     let (sent, received) = socket::payload(state, &progress);
     edge::flush(state, sent, received, &progress);
 }
 
-/// Moves a connection to the edge of what was said. `now` asks for the best answer there is, because
-/// bytes are about to be counted; otherwise a step on the way does not.
+/// Moves a connection to the edge of what was said, which is the answer. `now` asks for the best
+/// reading there is, because bytes are about to be counted; otherwise a step on the way does not.
 #[inline(always)]
-pub(super) fn classify(state: &mut SocketState, now: bool) {
+pub(super) fn classify(state: &mut SocketState, now: bool) -> Option<&'static mut EdgeCounters> {
     if state.settled != 0 {
-        return;
+        return None;
     }
     state.news = 0;
     if now {
@@ -278,6 +299,7 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
     }
     let reading = listen::reading(state);
     let is_over = reading.is_settled || state.done_in & state.done_out != 0;
+    let mut edge = None;
     if is_over || now || reading.is_lasting() {
         let pair = late_pair(state);
         let flow = &mut state.flow;
@@ -287,10 +309,11 @@ pub(super) fn classify(state: &mut SocketState, now: bool) {
             if let Some(pair) = pair {
                 flow.pair(&pair);
             }
-            edge::move_in(flow);
+            edge = edge::move_in(flow);
         }
     }
     state.settled = (is_over && !share::is_open(state)).into();
+    edge
 }
 
 /// Whether a flow is on the edge of what was heard.

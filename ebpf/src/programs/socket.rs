@@ -18,22 +18,23 @@ use plainsight_ebpf::{
 };
 
 use super::{
-    context::{Ops, Progress, now_ns},
+    context::{Ops, Progress, apart, now_ns},
     edge, emit, late, listen,
     maps::{self, count},
     packet,
 };
 
-/// The entry: everything but four callbacks returns on the first compare. What came before there
-/// was a socket is judged last, because that needs the stack for itself.
+/// The entry: everything but four callbacks returns on the first compare, and most changes of state
+/// on the next. What came before there was a socket is judged last, because that needs the stack for
+/// itself.
 #[inline(always)]
 pub(super) fn event(ops: &Ops) {
     match ops.op() {
+        BPF_SOCK_OPS_STATE_CB => changed(ops),
         BPF_SOCK_OPS_TCP_CONNECT_CB
         | BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB
-        | BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB
-        | BPF_SOCK_OPS_STATE_CB => {
-            if called(ops)
+        | BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
+            if begun(ops)
                 && let Some(state) = ops.socket().and_then(maps::socket)
             {
                 listen::decide_early(state);
@@ -45,12 +46,11 @@ pub(super) fn event(ops: &Ops) {
 
 /// True if something came before there was a socket.
 #[inline(never)]
-fn called(ops: &Ops) -> bool {
+fn begun(ops: &Ops) -> bool {
     match ops.op() {
         BPF_SOCK_OPS_TCP_CONNECT_CB => connecting(ops),
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => active(ops),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => return passive(ops),
-        _ => changed(ops),
+        _ => return passive(ops),
     }
     false
 }
@@ -157,18 +157,26 @@ fn request_callbacks(ops: &Ops) {
 /// acknowledged, which is a byte in the kernel's counts and not in ours.
 #[inline(always)]
 fn changed(ops: &Ops) {
-    let Some(state) = ops.socket().and_then(maps::socket) else { return };
     match ops.states() {
-        (BPF_TCP_ESTABLISHED, BPF_TCP_CLOSE_WAIT) => state.fin_received = 1,
-        (BPF_TCP_FIN_WAIT1, BPF_TCP_CLOSING) => state.fin_received = 1,
-        (BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2) => state.fin_acked = 1,
-        (old, BPF_TCP_CLOSE) => ended(ops, state, old),
+        (old, BPF_TCP_CLOSE) => ended(ops, old),
+        (BPF_TCP_ESTABLISHED, BPF_TCP_CLOSE_WAIT) | (BPF_TCP_FIN_WAIT1, BPF_TCP_CLOSING) => {
+            if let Some(state) = ops.socket().and_then(maps::socket) {
+                state.fin_received = 1;
+                apart();
+            }
+        }
+        (BPF_TCP_FIN_WAIT1, BPF_TCP_FIN_WAIT2) => {
+            if let Some(state) = ops.socket().and_then(maps::socket) {
+                state.fin_acked = 1;
+            }
+        }
         _ => {}
     }
 }
 
-#[inline(always)]
-fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
+#[inline(never)]
+fn ended(ops: &Ops, old: u32) {
+    let Some(state) = ops.socket().and_then(maps::socket) else { return };
     let phase = state.phase;
     state.phase = Phase::Ended as u8;
     if phase == Phase::Connecting as u8 {
@@ -181,7 +189,7 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
         emit::connection(ops, state, close);
     } else if phase == Phase::Open as u8 {
         let close = closing(ops, state, old);
-        packet::classify(state, true);
+        let mut edge = packet::classify(state, true);
         let progress = ops.progress();
         let (sent, received) = payload(state, &progress);
         // All payload came where no one looked: with the segment that completed the handshake.
@@ -189,9 +197,9 @@ fn ended(ops: &Ops, state: &mut SocketState, old: u32) {
         let is_silent = flow.stage == Stage::Pending as u8;
         if is_silent && sent | received != 0 && edge::move_out(flow) {
             flow.stage = Stage::Unknown as u8;
-            edge::move_in(flow);
+            edge = edge::move_in(flow);
         }
-        edge::close(state, sent, received, &progress, close);
+        edge::close(state, edge, sent, received, &progress, close);
         emit::connection(ops, state, close);
     }
 }
