@@ -16,7 +16,10 @@ use plainsight_tests::harness::{
 };
 use serde_json::Value;
 
-use crate::handshake::{TLS12, TLS13, client_hello, digits, server_hello};
+use crate::{
+    handshake::{TLS12, TLS13, client_hello, digits, server_hello},
+    watched::{self, Watched},
+};
 
 /// Where clients and servers are.
 struct Ground {
@@ -28,14 +31,6 @@ struct Ground {
 
 /// Who forges: as the client, and as the server.
 struct Forgers([Forger; 2]);
-
-/// Which ends the agent watches. An end that is watched alone cannot lean on the other's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Watched {
-    Both,
-    Client,
-    Server,
-}
 
 const NAME: &str = "real.plainsight.test";
 const HELLO: usize = 1800;
@@ -84,7 +79,7 @@ fn over_ipv6() {
 
 fn check(what: &str, ground: &Ground) {
     let cuts: Vec<usize> = (1..HELLO).step_by(if full() { 23 } else { 179 }).collect();
-    for watched in [Watched::Both, Watched::Client, Watched::Server] {
+    for watched in Watched::ALL {
         let (same, forged) = compare(ground, watched, &cuts);
         report(
             &format!(
@@ -112,14 +107,13 @@ fn compare(ground: &Ground, watched: Watched, cuts: &[usize]) -> (usize, u64) {
             forged += sent.iter().sum::<u64>();
         }
         stage.agent.edges_until("every hello", |edges| {
-            some.iter().flat_map(|at| [real(at), other(at)]).try_for_each(|name| {
-                find(edges, &name).and_then(|edge| is_right(edge).map(|()| ()))
-            })
+            some.iter()
+                .flat_map(|at| [real(at), other(at)])
+                .try_for_each(|name| find(edges, &name).and_then(is_right))
         });
     }
     stage.agent.settle();
-    let ends = if watched == Watched::Both { 2 } else { 1 };
-    let records = observer.records(2 * ends * cuts.len() as u64);
+    let records = observer.records(2 * watched.ends() * cuts.len() as u64);
     let edges = stage.agent.edges();
     let is_same = |at: &&usize| {
         let [real, other] = [real(at), other(at)].map(|name| said(&edges, &records, &name));
@@ -175,12 +169,8 @@ fn play(
 
 impl Ground {
     fn places<'a>(&'a self, stage: &'a Stage, watched: Watched) -> [Place<'a>; 2] {
-        let place = |is_watched| if is_watched { stage.place() } else { Place::default() };
-        let far = self.far.as_ref().unwrap_or(&self.near);
-        [
-            place(watched != Watched::Server).within(&self.near),
-            place(watched != Watched::Client).within(far),
-        ]
+        let [client, server] = watched.places(stage);
+        [client.within(&self.near), server.within(self.far.as_ref().unwrap_or(&self.near))]
     }
 }
 
@@ -228,14 +218,14 @@ fn forged(
 
 /// Where so many bytes are of no use to TCP, from what it expects next on: all is acknowledged, a
 /// FIN behind it too, or it is outside the window.
-fn places(length: u32, window: Option<u32>) -> Vec<u32> {
+pub(crate) fn places(length: u32, window: Option<u32>) -> Vec<u32> {
     let behind = [length + 1, length + 1009, FAR].map(u32::wrapping_neg);
     let ahead = [FAR + 1009, FAR + FAR - 1009];
     let closest = window.map(|window| window + UNIT);
     behind.into_iter().chain(ahead).chain(closest).collect()
 }
 
-fn questions() -> [Vec<u8>; 5] {
+pub(crate) fn questions() -> [Vec<u8>; 5] {
     [
         b"GET / HTTP/1.1\r\nAuthorization: Basic Zm9yZ2VkOndvcmQ=\r\n\r\n".to_vec(),
         client_hello("forged.plainsight.test", 517),
@@ -275,12 +265,7 @@ fn is_right(edge: &Edge) -> Result<(), String> {
 
 /// The edge of a connection that has a client and a server of its own.
 fn find<'a>(edges: &'a [Edge], name: &str) -> Result<&'a Edge, String> {
-    let (client, server) = (format!("c-{name}"), format!("s-{name}"));
-    let mut found = edges.iter().filter(|edge| edge.client() == client || edge.server() == server);
-    match (found.next(), found.next()) {
-        (Some(edge), None) => Ok(edge),
-        _ => Err(format!("not one edge of {name} among {}", edges.len())),
-    }
+    watched::edge(edges, &format!("c-{name}"), &format!("s-{name}"))
 }
 
 /// What the edge of a connection says, and the records of its ends.
