@@ -34,6 +34,10 @@ pub(crate) fn edge<'a>(edges: &'a [Edge], client: &str, server: &str) -> Result<
     let mut found = edges.iter().filter(|edge| edge.client() == client || edge.server() == server);
     match (found.next(), found.next()) {
         (Some(edge), None) => Ok(edge),
-        _ => Err(format!("not one edge of {client} and {server} among {}", edges.len())),
+        (first, second) => {
+            let all = [first, second].into_iter().flatten().chain(found);
+            let shown: String = all.map(|edge| format!("{}\n", edge.0)).collect();
+            Err(format!("not one edge of {client} and {server}:\n{shown}"))
+        }
     }
 }
