@@ -1,9 +1,10 @@
 //! What a client's hello says is read whole, however it is cut.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use plainsight_tests::harness::{Edge, Peer, Stage, count, full, one, report};
+
+use crate::handshake::{TLS13, client_hello, digits, server_hello};
 
 const NAME: &str = "cut.plainsight.test";
 
@@ -22,7 +23,7 @@ const REST: &str = "receive:55,say:tls-change,receive:69,say:tls-data,drain";
 
 #[test]
 fn a_hello_is_read_whole_wherever_it_is_cut() {
-    let hello = client_hello(HELLO);
+    let hello = digits(&client_hello(NAME, HELLO));
     let cuts: Vec<usize> = match full() {
         true => (1..HELLO).collect(),
         false => (1..=37).chain((97..HELLO).step_by(97)).collect(),
@@ -52,7 +53,7 @@ fn a_hello_is_read_whole_byte_by_byte_and_in_many_segments() {
     let connections = count(1, 7);
     let check = |name: &str, length: usize, step: &str| {
         let (server, to) = serve(&stage, connections, length);
-        let steps = format!("{step}:0x{},{REST}", client_hello(length));
+        let steps = format!("{step}:0x{},{REST}", digits(&client_hello(NAME, length)));
         let asked = Peer::connect(stage.place(), name, to, connections, &steps).finish();
         assert!(asked.errors.is_empty(), "{name}: {asked:?}");
         assert!(server.finish().errors.is_empty());
@@ -68,7 +69,7 @@ fn client(at: &usize) -> String {
 
 fn serve(stage: &Stage, connections: u64, length: usize) -> (Peer, SocketAddr) {
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let answer = format!("say:0x{}", server_hello());
+    let answer = format!("say:0x{}", digits(&server_hello(&TLS13)));
     let steps = format!("receive:{length},{answer},receive:11,say:tls-data,receive:69");
     Peer::serve(stage.place(), "s-hello", listen, connections, &steps)
 }
@@ -82,39 +83,4 @@ fn is_read(edges: &[Edge], client: &str) -> Result<(), String> {
     } else {
         Err(format!("{client}: {said:?}"))
     }
-}
-
-/// A hello for TLS 1.3 (RFC 8446, section 4.1.2) in a record of so many bytes, in hexadecimal
-/// digits. The name stands behind the padding (RFC 7685).
-fn client_hello(length: usize) -> String {
-    let mut extensions = vec![0, 43, 0, 3, 2, 3, 4];
-    let name =
-        [&[0, 0][..], &sized(&sized(&[&[0][..], &sized(NAME.as_bytes())].concat()))].concat();
-    // Record, message, version, random, session, suites, compression, length of extensions.
-    let before = 5 + 4 + 2 + 32 + 1 + 4 + 2 + 2 + extensions.len() + 4 + name.len();
-    extensions.extend([&[0, 21][..], &sized(&vec![0; length - before])].concat());
-    extensions.extend(name);
-    let body = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0], &sized(&extensions)].concat();
-    record(1, &body)
-}
-
-/// The answer to it (RFC 8446, section 4.1.3).
-fn server_hello() -> String {
-    let body = [&[3, 3][..], &[9; 32], &[0, 0x13, 1, 0], &sized(&[0, 43, 0, 2, 3, 4])].concat();
-    record(2, &body)
-}
-
-fn record(kind: u8, body: &[u8]) -> String {
-    let message = [&[kind, 0][..], &sized(body)].concat();
-    let record = [&[22, 3, 1][..], &sized(&message)].concat();
-    record.iter().fold(String::new(), |mut digits, byte| {
-        write!(digits, "{byte:02x}").expect("a string takes all");
-        digits
-    })
-}
-
-/// Behind its length in two bytes.
-fn sized(bytes: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).expect("a short text").to_be_bytes();
-    [&length[..], bytes].concat()
 }

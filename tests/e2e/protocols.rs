@@ -2,24 +2,24 @@
 
 use plainsight_core::protocol::Class;
 use plainsight_ebpf::wire::{protocol::Protocol, secret::Secret, stage};
-use plainsight_tests::harness::{Peer, Stage, one, report};
+use plainsight_tests::harness::{Edge, Peer, Stage, one, report};
 
 /// What client and server say, and what that is.
-struct Case {
-    name: &'static str,
-    client: &'static str,
-    server: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) client: &'static str,
+    pub(crate) server: &'static str,
     class: Class,
 }
 
-const CONNECTIONS: u64 = 7;
+pub(crate) const CONNECTIONS: u64 = 7;
 
 const TLS: [&str; 2] = [
     "say:tls-client-hello,receive:261,say:tls-change,receive:69,say:tls-data,drain",
     "receive:261,say:tls-server-hello,receive:11,say:tls-data,receive:69",
 ];
 
-const CASES: [Case; 19] = [
+pub(crate) const CASES: [Case; 19] = [
     case(
         "http1",
         "say:http1-request,drain",
@@ -129,6 +129,34 @@ const fn case(
     Case { name, client, server, class }
 }
 
+// === impl Case ===
+
+impl Case {
+    /// Whether the client begins with something.
+    pub(crate) fn begins(&self) -> bool {
+        !self.client.starts_with("receive") && self.client != "none"
+    }
+
+    /// Compares what an edge says of all connections.
+    pub(crate) fn check(&self, edge: &Edge, what: &str) {
+        let (class, said) = (&self.class, &edge.0);
+        let expect = class.reading();
+        let found = ["protocol", "security", "state"].map(|key| edge.text(key));
+        assert_eq!(
+            found,
+            [expect.protocol, expect.security.name(), expect.state.name()],
+            "{what}: {said}"
+        );
+        assert_eq!(said["protocol_version"].as_str(), expect.version, "{what}: {said}");
+        assert_eq!(said["evidence"]["what"], *class.evidence(0), "{what}: {said}");
+        assert_eq!(edge.number("connections"), CONNECTIONS, "{what}: {said}");
+        let upgrade = serde_json::to_value(class.upgrade()).expect("a name");
+        assert_eq!(said["upgrade"], upgrade, "{what}: {said}");
+        let mechanism = (class.secret != Secret::None).then(|| class.secret.name());
+        assert_eq!(said["credentials"]["mechanism"].as_str(), mechanism, "{what}: {said}");
+    }
+}
+
 #[test]
 fn first_bytes_name_the_protocol() {
     let stage = Stage::set();
@@ -142,20 +170,14 @@ fn first_bytes_name_the_protocol() {
     }
     stage.agent.settle();
     let edges = stage.agent.edges();
-    for Case { name, class, .. } in &CASES {
+    for case in &CASES {
+        let Case { name, .. } = case;
         let edge = one(&edges, &format!("c-{name}"), &format!("s-{name}")).expect("one edge");
-        let expect = class.reading();
-        let found = ["protocol", "security", "state"].map(|key| edge.text(key));
+        let expect = case.class.reading();
         let wanted = [expect.protocol, expect.security.name(), expect.state.name()];
+        let found = ["protocol", "security", "state"].map(|key| edge.text(key));
         report(&format!("protocol of {name}"), format!("{wanted:?}"), format!("{found:?}"));
-        assert_eq!(found, wanted, "{}", edge.0);
-        assert_eq!(edge.0["protocol_version"].as_str(), expect.version, "{}", edge.0);
-        assert_eq!(edge.0["evidence"]["what"], *class.evidence(0), "{}", edge.0);
-        assert_eq!(edge.number("connections"), CONNECTIONS, "{}", edge.0);
-        let upgrade = serde_json::to_value(class.upgrade()).expect("a name");
-        assert_eq!(edge.0["upgrade"], upgrade, "{}", edge.0);
-        let mechanism = (class.secret != Secret::None).then(|| class.secret.name());
-        assert_eq!(edge.0["credentials"]["mechanism"].as_str(), mechanism, "{}", edge.0);
+        case.check(edge, name);
     }
 }
 

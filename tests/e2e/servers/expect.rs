@@ -92,6 +92,16 @@ impl Expect {
         ))
     }
 
+    /// That it calls no secret readable that is not.
+    pub(crate) fn check_secret(&self, edge: &Edge) -> Result<(), String> {
+        let is_readable = self.credentials.is_some_and(|(_, readable)| readable);
+        let found = &edge.0["credentials"];
+        match is_readable || found["readable"] != Value::Bool(true) {
+            true => Ok(()),
+            false => Err(format!("no secret is readable, found {found}")),
+        }
+    }
+
     /// Whether it says of credentials what it must: of each connection that it counts.
     fn credentials(&self, edge: &Edge, connections: u64) -> bool {
         let found = &edge.0["credentials"];

@@ -10,6 +10,7 @@ mod exim;
 mod expect;
 mod folder;
 mod idle;
+mod kerberos;
 pub(crate) mod mariadb;
 mod memcached;
 mod mosquitto;
@@ -93,6 +94,12 @@ fn slapd_and_ldapsearch() {
 }
 
 #[test]
+fn slapd_and_ldapsearch_with_tickets() {
+    let test = "slapd_and_ldapsearch_with_tickets";
+    check_in_full(test, "slapd with Kerberos", slapd::start_with_tickets);
+}
+
+#[test]
 fn dovecot_and_curl() {
     check_in_full("dovecot_and_curl", "Dovecot", dovecot::start);
 }
@@ -145,6 +152,9 @@ fn judge(stage: &Stage, running: &Running, clients: &Namespace, what: &str) -> V
         if let Err(reason) = one(&stage.agent, hop, place, what) {
             wrong.push(format!("{name}: {reason}"));
         }
+        // No gap excuses a secret that nobody could read.
+        let told = edge(&stage.agent, hop).map(|edge| hop.expect.check_secret(&edge));
+        wrong.extend(told.flatten().err().map(|reason| format!("{name}: {reason}")));
     }
     if !wrong.is_empty() {
         wrong.push(running.logs());
@@ -224,6 +234,10 @@ fn find<'a>(edges: &'a [Edge], hop: &Hop) -> Result<&'a Edge, String> {
         (Some(edge), None) => Ok(edge),
         _ => Err(format!("not one edge {client} → :{} of {}", hop.port, edges.len())),
     }
+}
+
+fn edge(agent: &Agent, hop: &Hop) -> Result<Edge, String> {
+    find(&agent.edges(), hop).cloned()
 }
 
 fn placed(hop: &Hop, place: Place<'_>) -> Command {

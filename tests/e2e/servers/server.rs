@@ -96,6 +96,12 @@ impl<'a> Yard<'a> {
         let finished = plainsight_tests::harness::run(command);
         assert!(finished.status.success(), "{command:?}: {}{}", finished.stdout, finished.stderr);
     }
+
+    /// The same for one that needs to reach a server that runs.
+    pub(crate) fn prepare_there(&self, command: &mut Command) {
+        self.namespace.place(command);
+        Self::prepare(command);
+    }
 }
 
 // === impl Running ===

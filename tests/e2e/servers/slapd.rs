@@ -1,8 +1,8 @@
 //! OpenLDAP: its server and ldapsearch, with every way to say who one is.
 
-use std::process::Command;
+use std::{process::Command, rc::Rc};
 
-use super::{Expect, Folder, Hop, Running, Server, Yard, program};
+use super::{Expect, Folder, Hop, Running, Server, Yard, kerberos::Realm, program};
 
 const USER: &str = "openldap";
 
@@ -43,10 +43,41 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
     hops.push(self::hop(yard, "ldaps", sealed, "ldaps", &SIMPLE, {
         Expect::tls("tls", "TLS1.3", "requested_not_given")
     }));
-    Running { servers: vec![server(yard, [open, sealed])], hops }
+    Running { servers: vec![server(yard, [open, sealed], "localhost", None)], hops }
 }
 
-fn server(yard: &Yard<'_>, ports: [u16; 2]) -> Server {
+/// The same with tickets of Kerberos, with which both ends seal what they say after the bind, if they
+/// do not agree not to.
+pub(super) fn start_with_tickets(yard: &Yard<'_>) -> Running {
+    const GAP: &str = "what is sealed after a bind is not looked at";
+    let [open, sealed] = yard.ports();
+    let host = yard.ip.to_string();
+    let (centre, realm) = Realm::start(yard, &format!("ldap/{host}"), USER);
+    let realm = Rc::new(realm);
+    let server = server(yard, [open, sealed], &host, Some(&realm));
+    let hop = |name, flags: &[&str], state| {
+        let flags = [&["-N", "-Q", "-Y"], flags].concat();
+        let expect = Expect::sealed("ldap", "none", state).proof("SASL GSSAPI");
+        let hop = hop(yard, name, open, "ldap", &flags, expect);
+        let realm = Rc::clone(&realm);
+        let client = Box::new(move || {
+            let mut command = (hop.client)();
+            realm.take_part(&mut command);
+            command
+        });
+        Hop { client, ..hop }
+    };
+    let gap = |hop: Hop| Hop { expect: hop.expect.gap(GAP), ..hop };
+    let hops = vec![
+        hop("ldap-gss-clear", &["GSSAPI", "-O", "maxssf=0"], "plaintext"),
+        hop("ldap-gss-signed", &["GSSAPI", "-O", "maxssf=1"], "plaintext"),
+        gap(hop("ldap-gss-sealed", &["GSSAPI"], "partial")),
+        gap(hop("ldap-gss-spnego", &["GSS-SPNEGO"], "partial")),
+    ];
+    Running { servers: vec![server, centre], hops }
+}
+
+fn server(yard: &Yard<'_>, ports: [u16; 2], host: &str, realm: Option<&Realm>) -> Server {
     let folder = Folder::new("slapd");
     let data = folder.folder("data", USER);
     let identity = yard.authority.server.copy_for(&folder, USER);
@@ -55,7 +86,7 @@ fn server(yard: &Yard<'_>, ports: [u16; 2]) -> Server {
          modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {data}/pid\n\
          TLSCACertificateFile {}\nTLSCertificateFile {}\nTLSCertificateKeyFile {}\n\
          TLSVerifyClient try\nauthz-regexp uid=([^,]*),.* uid=$1,dc=test\n\
-         password-hash {{CLEARTEXT}}\nsasl-host localhost\ndatabase mdb\nsuffix dc=test\n\
+         password-hash {{CLEARTEXT}}\nsasl-host {host}\ndatabase mdb\nsuffix dc=test\n\
          rootdn cn=admin,dc=test\nrootpw secret\nmaxsize 8388608\ndirectory {data}\n",
         yard.authority.certificate().display(),
         identity.certificate.display(),
@@ -70,6 +101,9 @@ fn server(yard: &Yard<'_>, ports: [u16; 2]) -> Server {
     let urls = format!("ldap://{ip}:{open}/ ldaps://{ip}:{sealed}/", ip = yard.ip);
     let mut command = program("/usr/sbin/slapd", USER);
     command.args(["-d", "0", "-h", &urls, "-f"]).arg(settings);
+    if let Some(realm) = realm {
+        realm.serve(&mut command);
+    }
     yard.start(folder, &mut command, &ports)
 }
 

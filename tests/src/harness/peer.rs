@@ -29,6 +29,21 @@ pub struct Peer {
     output: BufReader<ChildStdout>,
 }
 
+/// Where a connection stands, as one end has it (RFC 9293, section 3.3.1).
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    /// Its own address.
+    pub local: SocketAddr,
+    /// The other end's.
+    pub peer: SocketAddr,
+    /// The sequence number of what it sends next.
+    pub snd_nxt: u32,
+    /// The sequence number of what it expects next.
+    pub rcv_nxt: u32,
+    /// How many bytes the other end has room for.
+    pub snd_wnd: u32,
+}
+
 /// What a peer counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -38,6 +53,8 @@ pub struct Tally {
     pub read: u64,
     /// Payload bytes written.
     pub written: u64,
+    /// Segments with payload that came, of connections where they were counted.
+    pub segments: u64,
     /// Connects that failed, by reason.
     pub failures: BTreeMap<String, u64>,
     /// Established connections that ended in an error, by reason.
@@ -154,6 +171,16 @@ impl Peer {
         assert!(line["waiting"].is_boolean(), "{} does not wait: {line}", self.name);
     }
 
+    /// Waits until it comes to a step `position`, and says where its connection stands.
+    ///
+    /// # Panics
+    ///
+    /// If it says something else.
+    pub fn position(&mut self) -> Position {
+        let line = self.line();
+        Position::new(&line).unwrap_or_else(|| panic!("{}: no position: {line}", self.name))
+    }
+
     /// Waits until it tells this number.
     ///
     /// # Panics
@@ -164,7 +191,7 @@ impl Peer {
         line[key].as_u64().unwrap_or_else(|| panic!("{}: no {key}: {line}", self.name))
     }
 
-    /// Lets it go on from a step `wait`.
+    /// Lets it go on from a step `wait` or `position`.
     ///
     /// # Panics
     ///
@@ -214,6 +241,22 @@ impl Drop for Peer {
     }
 }
 
+// === impl Position ===
+
+impl Position {
+    fn new(line: &Value) -> Option<Self> {
+        let address = |key: &str| line[key].as_str()?.parse().ok();
+        let number = |key: &str| line[key].as_u64()?.try_into().ok();
+        Some(Self {
+            local: address("local")?,
+            peer: address("peer")?,
+            snd_nxt: number("snd_nxt")?,
+            rcv_nxt: number("rcv_nxt")?,
+            snd_wnd: number("snd_wnd")?,
+        })
+    }
+}
+
 // === impl Tally ===
 
 impl Tally {
@@ -227,6 +270,7 @@ impl Tally {
             connections: line["connections"].as_u64()?,
             read: line["read"].as_u64()?,
             written: line["written"].as_u64()?,
+            segments: line["segments"].as_u64()?,
             failures: by_reason("failures")?,
             errors: by_reason("errors")?,
             ports: line["ports"].as_array()?.iter().map(port).collect::<Option<_>>()?,

@@ -20,6 +20,9 @@ pub(crate) fn open(flags: &Flags, address: SocketAddr) -> io::Result<TcpListener
     if let Ok(Some(waiting)) = flags.number("fast-open") {
         option::set_tcp(&socket, libc::TCP_FASTOPEN, waiting)?;
     }
+    if let Ok(Some(seconds)) = flags.number("defer-accept") {
+        option::set_tcp(&socket, libc::TCP_DEFER_ACCEPT, seconds)?;
+    }
     listen(&socket, Backlog::MAXCONN)?;
     Ok(socket.into())
 }

@@ -4,7 +4,7 @@
 //! at the end a tally. Flags are `--name value`.
 //!
 //! * `serve --listen ADDRESS --connections N --steps STEPS [--reuse-port yes] [--until told]
-//!   [--fast-open N] [--hand-to NAME] [--mptcp yes]`
+//!   [--fast-open N] [--defer-accept SECONDS] [--hand-to NAME] [--mptcp yes]`
 //! * `take --as NAME --connections N --steps STEPS`: connections that another process accepted
 //! * `connect --to ADDRESS --connections N --steps STEPS [--ports N] [--from IP [--from-port N]]
 //!   [--parallel yes] [--syn-retries N] [--abandon yes] [--fast-open N]
@@ -32,6 +32,7 @@ mod listener;
 mod meet;
 mod option;
 mod phrase;
+mod position;
 mod server;
 mod step;
 mod swarm;

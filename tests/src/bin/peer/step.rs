@@ -16,7 +16,7 @@ use nix::{
 };
 
 use super::{
-    inherit, option, phrase,
+    inherit, option, phrase, position,
     tally::{self, Tally},
 };
 
@@ -39,6 +39,10 @@ pub(crate) enum Step {
     Shutdown,
     /// Say so, and wait for a line on standard input.
     Wait,
+    /// Say where the connection stands, and wait for a line on standard input.
+    Position,
+    /// Count the segments with payload that came.
+    Segments,
     /// Wait until the other end has acknowledged all that was written.
     Acknowledged,
     /// Wait until the connection is no more, by a reset for one.
@@ -87,6 +91,8 @@ impl Step {
             None if word == "drain" => Self::Drain,
             None if word == "shutdown" => Self::Shutdown,
             None if word == "wait" => Self::Wait,
+            None if word == "position" => Self::Position,
+            None if word == "segments" => Self::Segments,
             None if word == "reset" => Self::Reset,
             _ => bail!("unknown"),
         })
@@ -118,6 +124,11 @@ impl Step {
             Self::Drain => drain(stream, tally),
             Self::Shutdown => stream.shutdown(Shutdown::Write),
             Self::Wait => tally::wait(),
+            Self::Position => position::tell(stream),
+            Self::Segments => {
+                tally.segments += position::segments(stream)?;
+                Ok(())
+            }
             Self::Acknowledged => acknowledged(stream),
             Self::Ended => ended(stream),
             // `go_on` does it, because the stream goes.

@@ -16,6 +16,8 @@ pub(crate) struct Tally {
     pub(crate) connections: u64,
     pub(crate) read: u64,
     pub(crate) written: u64,
+    /// Segments with payload that came, of connections where they were counted.
+    pub(crate) segments: u64,
     failures: BTreeMap<String, u64>,
     errors: BTreeMap<String, u64>,
     ports: Vec<u16>,
@@ -51,6 +53,7 @@ impl Tally {
         self.connections += other.connections;
         self.read += other.read;
         self.written += other.written;
+        self.segments += other.segments;
         for (reason, count) in other.failures {
             *self.failures.entry(reason).or_default() += count;
         }
@@ -66,6 +69,7 @@ impl Tally {
             "connections": self.connections,
             "read": self.read,
             "written": self.written,
+            "segments": self.segments,
             "failures": self.failures,
             "errors": self.errors,
             "ports": self.ports,
