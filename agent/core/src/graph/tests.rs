@@ -4,6 +4,7 @@ use super::*;
 use crate::flow::{self, Endpoint};
 use crate::identity::{self, Kind, MatchedBy, Process};
 use crate::protocol::Class;
+use crate::protocol::tls::Tls;
 use alloc::vec;
 use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, RTT_BUCKETS, Role};
 use plainsight_ebpf::wire::protocol::Protocol;
@@ -617,6 +618,83 @@ fn an_edge_says_where_packets_went() {
     assert_eq!((edge.connections, edge.server.name.as_str()), (20, "10.96.0.80"));
     assert_eq!(reached(&edge), ["10.0.0.5:8080", "10.0.0.7:8080"]);
     assert_eq!(map(&[asked])[0].reached, []);
+}
+
+/// The server's half of connections that went to this address and port, which are its own.
+fn answering(half: &Half, own: Endpoint, address: &str, port: u16) -> Half {
+    let mut answering = mirror(half, own, port);
+    answering.counters.local = flow::address(ip(address));
+    answering
+}
+
+/// For each server, the names that the handshakes of these halves asked for.
+fn names_read(halves: &[(Half, &[&str])]) -> Vec<(String, Vec<String>)> {
+    let mut read = Read::default();
+    for (at, (half, names)) in halves.iter().enumerate() {
+        for name in *names {
+            let (sni, answered) = (Some((*name).into()), true);
+            let tls = Tls { sni, answered, ..Tls::default() };
+            read.keep(&half.key, Dated { tls, time_ns: at as u64 });
+        }
+    }
+    let all: Vec<Half> = halves.iter().map(|(half, _)| *half).collect();
+    let names = |edge: Edge| {
+        let tls = edge.tls.map(|tls| tls.snis.counts.into_keys().collect());
+        (edge.server.name, tls.unwrap_or_default())
+    };
+    edges(&all, &directory(), &read, &CLOCK).into_iter().map(names).collect()
+}
+
+#[test]
+fn handshakes_are_of_the_server_that_answered_them() {
+    const SERVICE: &str = "10.96.0.80";
+    let check = |what: &str, halves: &[(Half, &[&str])], expect: &[(&str, &[&str])]| {
+        let found = names_read(halves);
+        let found: Vec<(&str, Vec<&str>)> = found
+            .iter()
+            .map(|(server, names)| (&**server, names.iter().map(|name| &**name).collect()))
+            .collect();
+        let expect: Vec<(&str, Vec<&str>)> =
+            expect.iter().map(|(server, names)| (*server, names.to_vec())).collect();
+        assert_eq!(found, expect, "{what}");
+    };
+    let asked = |n| client(CURL, SERVICE, 443, TLS, counters(n, 100, 200));
+    let here = reaching(asked(6), "10.0.0.5", 8443);
+    let also = reaching(asked(3), "10.0.0.6", 8443);
+    let there = reaching(asked(4), "10.0.1.7", 8443);
+    let nginx = answering(&here, NGINX, "10.0.0.5", 8443);
+    let haproxy = answering(&also, HAPROXY, "10.0.0.6", 8443);
+    check(
+        "a server here and one elsewhere",
+        &[(here, &["here"]), (there, &["there"]), (nginx, &["here"])],
+        &[(SERVICE, &["there"]), ("nginx.service", &["here"])],
+    );
+    check(
+        "read at the client alone",
+        &[(here, &["here"]), (also, &["also"]), (there, &["there"]), (nginx, &[]), (haproxy, &[])],
+        &[(SERVICE, &["there"]), ("haproxy.service", &["also"]), ("nginx.service", &["here"])],
+    );
+    check(
+        "all servers are here",
+        &[(here, &["here"]), (also, &["also"]), (nginx, &["here"]), (haproxy, &["also"])],
+        &[("haproxy.service", &["also"]), ("nginx.service", &["here"])],
+    );
+    let [all, one, other] = [10, 6, 3].map(|n| client(CURL, HERE, 443, TLS, counters(n, 100, 200)));
+    check(
+        "several at the address that was asked for",
+        &[
+            (all, &["one", "other"]),
+            (mirror(&one, NGINX, 443), &["one"]),
+            (mirror(&other, HAPROXY, 443), &["other"]),
+        ],
+        &[(HERE, &[]), ("haproxy.service", &["other"]), ("nginx.service", &["one"])],
+    );
+    let all = asked(10);
+    check(
+        "translated where the client does not see it",
+        &[(all, &["here", "there"]), (answering(&asked(6), NGINX, "10.0.0.5", 8443), &["here"])],
+        &[(SERVICE, &[]), ("nginx.service", &["here"])],
+    );
 }
 
 #[test]
