@@ -12,6 +12,7 @@ use plainsight_ebpf::abi::edge::{EdgeKey, FOLDED, LATE};
 use super::nodes::{End, Node, Nodes};
 use super::tally::Classes;
 use super::{Hop, Place, Scope};
+use crate::flow::link::Way;
 use crate::flow::{self, Endpoint, Half, Reporter, handshakes};
 use crate::protocol::Transport;
 use crate::record::Reached;
@@ -60,6 +61,8 @@ struct Seen {
     classes: Classes,
     /// Keys of which handshakes were read.
     read: BTreeSet<EdgeKey>,
+    /// Where packets go off this host, and the place at which that was reached.
+    ways: BTreeSet<(Option<Reached>, Way)>,
 }
 
 /// Places at which servers on this host answered, and how many did: none is the one asked for.
@@ -176,6 +179,7 @@ impl Group {
         }
         let is_untold = answers.keys().flatten().any(|place| !client.reached.contains(place));
         client.reached.retain(|reached| !answers.contains_key(&Some(*reached)));
+        client.ways.retain(|(place, _)| !answers.contains_key(place));
         let here = client.read_here(&answers, owns_address);
         // Translated on the way, where the client does not see it: whose they are is not known.
         client.read.retain(|key| !is_untold || went(key).is_some());
@@ -218,6 +222,7 @@ impl Seen {
             flags: 0,
             classes: Classes::default(),
             read: BTreeSet::new(),
+            ways: BTreeSet::new(),
         }
     }
 
@@ -229,6 +234,7 @@ impl Seen {
         if half.reporter() == Reporter::Server && half.counters.local != [0; 4] {
             self.answers.insert(reached);
         }
+        self.ways.extend(Way::of(half).map(|way| (reached, way)));
         self.flags |= half.key.flags;
         self.classes.add(half);
     }
@@ -304,6 +310,7 @@ fn hops_of(meeting: Meeting, group: Group, nodes: &mut Nodes<'_>) -> Vec<Hop> {
         reporters: reporters.iter().copied().collect(),
         classes: seen.classes,
         read: seen.read,
+        ways: seen.ways.into_iter().map(|(_, way)| way).collect(),
     };
     group.parts(nodes).into_iter().map(hop).collect()
 }

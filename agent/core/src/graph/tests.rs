@@ -1,6 +1,7 @@
 //! Tests of joining, naming and adding up.
 
 use super::*;
+use crate::flow::link::Observed;
 use crate::flow::{self, Endpoint};
 use crate::identity::{self, Kind, MatchedBy, Process};
 use crate::protocol::Class;
@@ -151,8 +152,14 @@ fn reaching(half: Half, address: &str, port: u16) -> Half {
     Half { key, ..half }
 }
 
+/// Nothing is known of links.
+fn unseen() -> Links<'static> {
+    const NONE: &Observed = &Observed::new();
+    Links { observed: NONE, declared: &[], now: Timestamp::UNIX_EPOCH }
+}
+
 fn map(halves: &[Half]) -> Vec<Edge> {
-    edges(halves, &directory(), &Read::default(), &CLOCK)
+    edges(halves, &directory(), &Read::default(), &unseen(), &CLOCK)
 }
 
 /// One line for each edge: the ends, what is spoken, connections/failures, bytes, and who says so.
@@ -456,7 +463,7 @@ fn one_workload_is_one_node_however_well_it_was_recognised() {
     let gone = Process { name: "curl".into(), exe: None, alive: false };
     directory.insert(again, identity::local(None, None, &gone, "host-a"));
     let halves = [CURL, again].map(|own| client(own, THERE, 80, HTTP, counters(2, 20, 40)));
-    let edges = edges(&halves, &directory, &Read::default(), &CLOCK);
+    let edges = edges(&halves, &directory, &Read::default(), &unseen(), &CLOCK);
     assert_eq!(edges.len(), 1, "{edges:?}");
     let client = &edges[0].client;
     assert_eq!((client.matched_by, client.confidence), (MatchedBy::Process, Confidence::Low));
@@ -518,6 +525,8 @@ fn an_edge_is_written_as_the_interface_says() {
     check("/state", "plaintext".into());
     check("/upgrade", "none".into());
     check("/link", "unknown".into());
+    check("/link_basis", null.clone());
+    check("/link_evidence", "no link: both ends are on this host".into());
     check("/scope", "host".into());
     check("/tls", null.clone());
     check("/evidence/connections", 23.into());
@@ -598,7 +607,7 @@ fn a_folded_end_is_its_unit_and_no_process() {
         let curl = Process { name: "curl".into(), exe: None, alive: true };
         let mut directory = Directory::new(1);
         directory.insert(half.own(), identity::local(Some(path), None, &curl, "host-a"));
-        let edge = edges(&[half], &directory, &Read::default(), &CLOCK).remove(0);
+        let edge = edges(&[half], &directory, &Read::default(), &unseen(), &CLOCK).remove(0);
         assert_eq!(edge.client.name, expect);
     };
     check("/system.slice/sweep.service", "sweep.service");
@@ -608,6 +617,35 @@ fn a_folded_end_is_its_unit_and_no_process() {
 fn reached(edge: &Edge) -> Vec<String> {
     let text = |reached: &Reached| format!("{}:{}", reached.address, reached.port);
     edge.reached.iter().map(text).collect()
+}
+
+#[test]
+fn a_link_is_that_of_the_ways_off_this_host() {
+    let peers = ["10.0.0.5", "10.0.0.7", "198.51.100.9"];
+    let ways = peers.map(|peer| Way { netns: 1, local: Some(ip(HERE)), peer: ip(peer) });
+    let links = [Link::None, Link::Wireguard, Link::Ipsec];
+    let seen = ways.iter().zip(links).map(|(way, link)| (*way, Judged::observed(link, "seen")));
+    let observed: Observed = seen.collect();
+    let links = Links { observed: &observed, ..unseen() };
+    let check = |halves: &[Half], expect: &[(&str, Link)]| {
+        let edges = edges(halves, &directory(), &Read::default(), &links, &CLOCK);
+        let found: Vec<_> = edges.iter().map(|edge| (&*edge.server.name, edge.link)).collect();
+        assert_eq!(found, expect);
+    };
+    let asked = |n| client(CURL, "10.96.0.80", 80, HTTP, counters(n, 100, 200));
+    let (near, far) = (reaching(asked(6), "10.0.0.5", 80), reaching(asked(4), "10.0.0.7", 80));
+    check(&[far], &[("10.96.0.80", Link::Wireguard)]);
+    check(&[near, far], &[("10.96.0.80", Link::None)]);
+    // What is answered on this host goes over no link.
+    let nginx = answering(&near, NGINX, "10.0.0.5", 80);
+    let expect = [("10.96.0.80", Link::Wireguard), ("nginx.service", Link::Unknown)];
+    check(&[near, far, nginx], &expect);
+    check(&[server(NGINX, THERE, 80, HTTP, counters(1, 1, 1))], &[("nginx.service", Link::Ipsec)]);
+    check(&[client(CURL, THERE, 80, HTTP, counters(1, 1, 1))], &[(THERE, Link::Ipsec)]);
+    check(
+        &[folded(client(CURL, THERE, 80, HTTP, counters(1, 1, 1)))],
+        &[("folded", Link::Unknown)],
+    );
 }
 
 #[test]
@@ -642,7 +680,7 @@ fn names_read(halves: &[(Half, &[&str])]) -> Vec<(String, Vec<String>)> {
         let tls = edge.tls.map(|tls| tls.snis.counts.into_keys().collect());
         (edge.server.name, tls.unwrap_or_default())
     };
-    edges(&all, &directory(), &read, &CLOCK).into_iter().map(names).collect()
+    edges(&all, &directory(), &read, &unseen(), &CLOCK).into_iter().map(names).collect()
 }
 
 #[test]
