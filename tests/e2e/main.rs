@@ -16,6 +16,7 @@ mod full_map;
 mod handover;
 mod hellos;
 mod lifecycle;
+mod links;
 mod live;
 mod local;
 mod mutual;
