@@ -12,7 +12,8 @@ use std::{
 use anyhow::{Context as _, bail};
 
 /// What the tests need, unless it is built in: pairs of links, sock_diag for TCP, which also closes
-/// sockets, and links that encrypt, with the parts of the cipher that no module names.
+/// sockets, and links that encrypt, with the parts of the cipher and its random numbers that no
+/// module names.
 const WANTED: &[&str] = &[
     "veth",
     "inet_diag",
@@ -24,6 +25,9 @@ const WANTED: &[&str] = &[
     "ctr",
     "ghash_generic",
     "seqiv",
+    "jitterentropy_rng",
+    "sha512_generic",
+    "drbg",
 ];
 
 pub(crate) struct Module {
