@@ -25,7 +25,6 @@ const WANTED: &[&str] = &[
     "ctr",
     "ghash_generic",
     "seqiv",
-    "jitterentropy_rng",
     "sha512_generic",
     "drbg",
 ];
