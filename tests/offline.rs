@@ -11,7 +11,11 @@ use plainsight::{
 };
 use plainsight_core::{
     finding::{Asked, Coverage, Findings, Report},
-    flow::{Held, Totals, balance, handshakes::Read},
+    flow::{
+        Held, Totals, balance,
+        handshakes::Read,
+        link::{Links, Observed},
+    },
     graph::{self, Edge},
 };
 use plainsight_ebpf::abi::{counters::Counter, edge::LATE};
@@ -129,7 +133,10 @@ fn the_recording_balances() {
 }
 
 fn edges(recording: &Recording) -> Vec<Edge> {
-    graph::edges(&recording.halves, &recording.directory, &Read::default(), &recording.clock)
+    let Recording { halves, directory, clock, .. } = recording;
+    let now = clock.time(recording.taken_ns);
+    let links = Links { observed: &Observed::new(), declared: &[], now };
+    graph::edges(halves, directory, &Read::default(), &links, clock)
 }
 
 /// What is wrong with these hops, as an agent finds it that was there from the start.

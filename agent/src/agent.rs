@@ -5,6 +5,7 @@ mod canary;
 mod findings;
 mod follow;
 mod leaves;
+mod links;
 mod older;
 mod retire;
 mod servers;
@@ -28,7 +29,7 @@ use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use plainsight_core::{
     finding::{Asked, Report},
-    flow::Clock,
+    flow::{Clock, link::Declaration},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -41,6 +42,7 @@ use tokio::{
 use crate::{
     config::{Config, KernelConfig, ScanConfig},
     discover::{
+        link::Namespaces,
         listeners::Search,
         mount::{self, Hierarchy},
         names::Names,
@@ -53,6 +55,7 @@ use crate::{
 };
 use canary::{Canary, Nest};
 use findings::Register;
+use links::Links;
 use older::Places;
 use retire::Retirement;
 use state::{Now, State};
@@ -180,7 +183,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         .with_context(|| format!("cannot listen on {}: choose another --listen", config.listen))?;
     let asked = Asked { mutual: config.one_way };
     let findings = Register::new(asked, config.state_dir.as_deref(), now()?.time);
-    let (shared, hierarchy) = start(&config.kernel, config.cluster, findings)?;
+    let (shared, hierarchy) = start(&config.kernel, config.cluster, &config.links, findings)?;
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(shared.clone());
     let server = tokio::spawn(serve::serve(listener, source, async {
@@ -192,8 +195,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let comparing = tokio::spawn(older::compare(shared.clone(), places, config.compare_interval));
     let canary = send_canaries(&shared, config.canary_interval, hierarchy).await;
     let keeping = tokio::spawn(findings::keep(shared.clone()));
+    let looking = tokio::spawn(links::keep(shared.clone()));
     let result = watch(&shared, shutdown).await;
-    for task in canary.into_iter().chain([comparing, keeping]) {
+    for task in canary.into_iter().chain([comparing, keeping, looking]) {
         task.abort();
         // Until it has let go of the state. That it was cancelled is no news.
         _ = task.await;
@@ -219,7 +223,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Result<Scan> {
     let asked = Asked { mutual: config.one_way };
     let findings = Register::new(asked, None, now()?.time);
-    let (shared, _) = start(&config.kernel, None, findings)?;
+    let (shared, _) = start(&config.kernel, None, &config.links, findings)?;
     let started = Instant::now();
     let end = async {
         tokio::select! {
@@ -230,6 +234,7 @@ pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Res
     watch(&shared, end).await?;
     let watched = started.elapsed();
     shared.lock().scan(now()?)?;
+    links::catch_up(&shared, &mut Namespaces::default());
     let snapshot = shared.snapshot();
     let report = shared.findings.report(&snapshot);
     Ok(Scan {
@@ -249,6 +254,7 @@ pub async fn scan(config: ScanConfig, shutdown: impl Future<Output = ()>) -> Res
 fn start(
     config: &KernelConfig,
     cluster: Option<String>,
+    declared: &[Declaration],
     findings: Register,
 ) -> Result<(Shared, Hierarchy)> {
     let hierarchy = mount::hierarchy(config.cgroup.as_deref())?;
@@ -273,7 +279,8 @@ fn start(
     kernel.adopt_others().context("taking over older connections")?;
     let names = Names::new(root.clone(), MOST_NAMES, host()?, cluster);
     let retirement = Retirement::new(&kernel, config, Instant::now());
-    let mut state = State::new(kernel, names, retirement, now()?)?;
+    links::warn(declared, now()?.time);
+    let mut state = State::new(kernel, names, Links::new(declared), retirement, now()?)?;
     state.scan(now()?)?;
     let state = Arc::new(Mutex::new(state));
     let shared = Shared {

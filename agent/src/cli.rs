@@ -70,6 +70,9 @@ pub struct RunArgs {
     /// Whether clients without a certificate of their own are findings.
     #[arg(long, env = "PLAINSIGHT_ONE_WAY")]
     pub one_way: bool,
+    /// What is known of links that this host cannot judge: a list in YAML [default: none].
+    #[arg(long, value_name = "FILE", env = "PLAINSIGHT_LINKS")]
+    pub links: Option<PathBuf>,
     /// How often the agent checks itself by a connection of its own [default: 10s].
     #[arg(
         long,
@@ -129,6 +132,9 @@ pub struct ScanArgs {
     /// Whether clients without a certificate of their own are findings.
     #[arg(long, env = "PLAINSIGHT_ONE_WAY")]
     pub one_way: bool,
+    /// What is known of links that this host cannot judge: a list in YAML [default: none].
+    #[arg(long, value_name = "FILE", env = "PLAINSIGHT_LINKS")]
+    pub links: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "PLAINSIGHT_OUTPUT")]
     pub output: Output,

@@ -4,6 +4,8 @@
 //! command line parser has already merged the first two.) A setting that cannot be used is
 //! refused with the place it came from and what to write instead.
 
+mod links;
+
 use std::{
     fmt, fs,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -11,7 +13,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use plainsight_core::flow::link::Declaration;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_saphyr::{Location, Spanned};
 
 use crate::{
@@ -58,6 +61,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// Whether clients without a certificate are findings.
     pub one_way: bool,
+    /// What somebody declares of links.
+    pub links: Vec<Declaration>,
     /// How often the agent checks itself by a connection of its own.
     pub canary_interval: Duration,
     /// How often what the programs saw is compared with the kernel's list of sockets.
@@ -73,6 +78,8 @@ pub struct ScanConfig {
     pub duration: Duration,
     /// Whether clients without a certificate are findings.
     pub one_way: bool,
+    /// What somebody declares of links.
+    pub links: Vec<Declaration>,
 }
 
 /// What is asked of the kernel.
@@ -121,6 +128,7 @@ struct File {
     cluster: Option<Spanned<String>>,
     state_dir: Option<Spanned<PathBuf>>,
     one_way: Option<Spanned<bool>>,
+    links: Option<Spanned<PathBuf>>,
 }
 
 /// A value that somebody chose, and where.
@@ -150,6 +158,7 @@ impl Config {
             cluster: cluster(chosen.of(typed.cluster, file.cluster))?,
             state_dir: chosen.of(typed.state_dir, file.state_dir).map(|chosen| chosen.value),
             one_way: typed.one_way || file.one_way.is_some_and(|chosen| chosen.value),
+            links: declared(chosen.of(typed.links, file.links))?,
             canary_interval: typed.canary_interval.unwrap_or(CANARY_INTERVAL),
             compare_interval: typed.compare_interval.unwrap_or(COMPARE_INTERVAL),
         })
@@ -162,7 +171,8 @@ impl ScanConfig {
     /// The settings of `scan`, checked.
     pub fn new(typed: ScanArgs) -> Result<Self, ConfigError> {
         let kernel = KernelConfig::new(typed.kernel)?;
-        Ok(Self { kernel, duration: typed.duration, one_way: typed.one_way })
+        let links = declared(typed.links.map(Chosen::typed))?;
+        Ok(Self { kernel, duration: typed.duration, one_way: typed.one_way, links })
     }
 }
 
@@ -244,25 +254,31 @@ impl Chooser<'_> {
 
 impl File {
     fn read(path: &Path) -> Result<Self, ConfigError> {
-        let refused = |problem| ConfigError { place: in_file(path, None), problem };
-        let size = fs::metadata(path).map(|file| file.len());
-        if size.is_ok_and(|size| size > LARGEST_FILE) {
-            return Err(refused("larger than 1 MiB: this is no settings file".into()));
-        }
-        let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-        Self::parse(path, &text)
+        yaml(path, &text(path)?).map(Option::unwrap_or_default)
     }
+}
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        // A file of comments only is a file that sets nothing.
-        serde_saphyr::from_str_with_options::<Option<Self>>(text, options)
-            .map(Option::unwrap_or_default)
-            .map_err(|error| ConfigError {
-                place: in_file(path, error.location()),
-                problem: problem(&error),
-            })
+/// What stands in a file of settings.
+fn text(path: &Path) -> Result<String, ConfigError> {
+    let refused = |problem| ConfigError { place: in_file(path, None), problem };
+    let size = fs::metadata(path).map(|file| file.len());
+    if size.is_ok_and(|size| size > LARGEST_FILE) {
+        return Err(refused("larger than 1 MiB: this is no settings file".into()));
     }
+    fs::read_to_string(path).map_err(|error| refused(error.to_string()))
+}
+
+/// What it says; none where it has nothing but comments.
+fn yaml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<Option<T>, ConfigError> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| ConfigError {
+        place: in_file(path, error.location()),
+        problem: problem(&error),
+    })
+}
+
+fn declared(chosen: Option<Chosen<PathBuf>>) -> Result<Vec<Declaration>, ConfigError> {
+    chosen.map_or(Ok(Vec::new()), |file| links::read(&file.value))
 }
 
 fn in_file(path: &Path, location: Option<Location>) -> Place {
@@ -434,6 +450,7 @@ mod tests {
             cluster: Some("west".into()),
             state_dir: Some("/var/lib/plainsight".into()),
             one_way: true,
+            links: Vec::new(),
             canary_interval: CANARY_INTERVAL,
             compare_interval: COMPARE_INTERVAL,
         };
@@ -465,7 +482,7 @@ mod tests {
             "zzz: 1\n",
             "FILE:1:1: unknown key `zzz`; the keys are listen, cgroup, max-edges, edge-quota, \
              edge-idle, ring-bytes, \
-             log-format, cluster, state-dir, one-way",
+             log-format, cluster, state-dir, one-way, links",
         );
         check("max-edges: 0\n", "FILE:1:12: max-edges 0: write 1 to 16777216");
         check(

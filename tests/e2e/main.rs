@@ -19,6 +19,7 @@ mod handover;
 mod handshake;
 mod hellos;
 mod lifecycle;
+mod links;
 mod live;
 mod local;
 mod mutual;

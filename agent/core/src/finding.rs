@@ -26,7 +26,7 @@ pub use self::proof::{Amount, Doubt, NotProven, doubt, not_proven};
 pub use self::register::{Coverage, Findings};
 pub use self::rules::{Asked, is_clear, is_sealed};
 pub use self::severity::Severity;
-use crate::graph::Scope;
+use crate::graph::{Link, Scope};
 use crate::identity::{Confidence, Workload};
 use crate::protocol::Transport;
 use crate::record::Evidence;
@@ -94,6 +94,9 @@ pub struct Finding {
     pub protocol: String,
     /// How far the farthest of its hops goes.
     pub scope: Scope,
+    /// The weakest link that any of them goes over.
+    #[serde(default)]
+    pub link: Link,
     /// Who opens them: at most [`register::MOST_CLIENTS`], in order.
     pub clients: Vec<Workload>,
     /// How many more there are.

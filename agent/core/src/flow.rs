@@ -1,6 +1,7 @@
 //! What the kernel counted, as values: halves of edges, their ends, the clock and the balance.
 
 pub mod handshakes;
+pub mod link;
 
 use core::net::{IpAddr, Ipv6Addr};
 

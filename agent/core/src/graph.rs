@@ -25,6 +25,8 @@ use plainsight_ebpf::abi::edge::{EdgeKey, FOLDED, GUESSED, LATE};
 use serde::{Deserialize, Serialize};
 
 use crate::flow::handshakes::{Dated, Read};
+pub use crate::flow::link::{Basis, Link};
+use crate::flow::link::{Judged, Links, Way};
 use crate::flow::{Clock, Half, Reporter};
 use crate::fnv::Fnv;
 use crate::identity::{Confidence, Directory, Workload};
@@ -99,8 +101,14 @@ pub struct Edge {
     pub state: State,
     /// Whether it began in the clear and was offered encryption.
     pub upgrade: Upgrade,
-    /// Whether the link below protects it.
+    /// What protects the link that carries it. Where both ends are on this host there is none.
     pub link: Link,
+    /// How that is known; none where it is not.
+    #[serde(default)]
+    pub link_basis: Option<Basis>,
+    /// What it rests on, or why it is not known. Names in it are not escaped.
+    #[serde(default)]
+    pub link_evidence: Cow<'static, str>,
     /// How far it goes.
     pub scope: Scope,
     /// What the TLS handshakes that were read said, together. Boxed, because most edges have none
@@ -138,22 +146,6 @@ pub struct Quantiles {
     pub p50: f64,
     /// What 99 of 100 stay under.
     pub p99: f64,
-}
-
-/// Whether the link that carries the packets encrypts them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Link {
-    /// It does not.
-    None,
-    /// By WireGuard.
-    Wireguard,
-    /// By IPsec.
-    Ipsec,
-    /// Somebody says so.
-    Declared,
-    /// Not looked at.
-    Unknown,
 }
 
 /// How far a connection goes, nearest first.
@@ -206,6 +198,7 @@ struct Hop {
     reporters: BTreeSet<Reporter>,
     classes: Classes,
     read: BTreeSet<EdgeKey>,
+    ways: BTreeSet<Way>,
 }
 
 /// The numbers of one edge.
@@ -218,6 +211,8 @@ struct Sum {
     tally: Classified,
     /// Keys of which handshakes were read.
     read: BTreeSet<EdgeKey>,
+    /// Where its packets go off this host.
+    ways: BTreeSet<Way>,
 }
 
 // === impl Scope ===
@@ -258,6 +253,7 @@ impl Sum {
         self.reporters.extend(other.reporters);
         self.tally.add(&other.tally);
         self.read.extend(other.read);
+        self.ways.extend(other.ways);
     }
 
     /// Of all connections, the ones that showed the class.
@@ -296,6 +292,7 @@ pub fn edges(
     halves: &[Half],
     directory: &Directory,
     handshakes: &Read,
+    links: &Links<'_>,
     clock: &Clock,
 ) -> Vec<Edge> {
     let mut nodes = Nodes::new(halves, directory, handshakes);
@@ -303,7 +300,7 @@ pub fn edges(
     for hop in join::hops(halves, &mut nodes) {
         add(&mut sums, hop);
     }
-    let named = |(key, sum)| edge(key, sum, &nodes, clock);
+    let named = |(key, sum)| edge(key, sum, &nodes, links, clock);
     let mut edges: Vec<Edge> = sums.into_iter().filter_map(named).collect();
     edges.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
     edges
@@ -354,16 +351,17 @@ fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
         reporters,
         classes,
         read,
+        ways,
     } = hop;
     // A server's socket may be older where the conversation is not.
     let flags = if late { flags | LATE } else { flags & !LATE };
     for tally in classes.settle(transport) {
         let reading = tally.class.reading();
-        let (reached, reporters) = (reached.clone(), reporters.clone());
+        let (reached, reporters, ways) = (reached.clone(), reporters.clone(), ways.clone());
         // Of several protocols at one port, handshakes are of those that have them.
         let is_read = matches!(reading.security, Security::Tls);
         let read = if is_read { read.clone() } else { BTreeSet::new() };
-        let part = Sum { place, reached, flags, reporters, tally, read };
+        let part = Sum { place, reached, flags, reporters, tally, read, ways };
         match sums.entry(Key { client, server, port, transport, late, reading }) {
             Entry::Occupied(sum) => sum.into_mut().add(part),
             Entry::Vacant(sum) => _ = sum.insert(part),
@@ -371,7 +369,11 @@ fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
     }
 }
 
-fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
+fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, links: &Links<'_>, clock: &Clock) -> Option<Edge> {
+    let Judged { link, basis: link_basis, evidence: link_evidence } = match sum.flags & FOLDED {
+        0 => links.of(&sum.ways),
+        _ => Judged::unknown("folded: its other ends are not told apart"),
+    };
     let (client, server) = (nodes.workload(key.client)?, nodes.workload(key.server)?);
     let (reading, all) = (key.reading, &sum.tally.all);
     Some(Edge {
@@ -411,7 +413,9 @@ fn edge(key: Key, sum: Sum, nodes: &Nodes<'_>, clock: &Clock) -> Option<Edge> {
         security: reading.security,
         state: reading.state,
         upgrade: sum.tally.class.upgrade(),
-        link: Link::Unknown,
+        link,
+        link_basis,
+        link_evidence,
         scope: sum.place.scope,
         tls: tls_of(&sum.read, nodes, clock),
         credentials: sum.tally.credentials,

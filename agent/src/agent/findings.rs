@@ -158,7 +158,7 @@ fn hidden(lost: &Lost) -> u64 {
         stage == "ring"
             || matches!(
                 (stage, reason),
-                ("agent", "undecodable" | "observer_slow" | "handshakes_full")
+                ("agent", "undecodable" | "observer_slow" | "handshakes_full" | "links_full")
             )
     };
     let mut sum: u64 = 0;
@@ -191,6 +191,7 @@ mod tests {
         check("agent", "names_full", 7);
         check("agent", "observer_slow", 0);
         check("agent", "handshakes_full", 0);
+        check("agent", "links_full", 0);
         check("ring", "connection", 0);
         check("ring", "first_seen", 0);
     }

@@ -1,7 +1,7 @@
 //! All that the agent knows, behind one lock: the loop adds to it, answers are made from it.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -12,6 +12,7 @@ use plainsight_core::{
     flow::{
         self, Clock, Endpoint, Half, Held, Reporter, Totals,
         handshakes::{Handshakes, Read},
+        link::{self, Declaration, Observed, Way},
     },
     graph,
     identity::{self, Directory},
@@ -30,6 +31,7 @@ use super::{
     canary::Canary,
     follow::{Follower, Lines},
     leaves::Leaves,
+    links::Links,
     retire::Retirement,
     servers::Servers,
 };
@@ -66,6 +68,7 @@ pub(super) struct State {
     names: Names,
     leaves: Leaves,
     servers: Servers,
+    links: Links,
     retirement: Retirement,
     ledger: Arc<Ledger>,
     handshakes: Handshakes,
@@ -92,6 +95,8 @@ pub(super) struct Draft {
     ledger: Arc<Ledger>,
     handshakes: Arc<Read>,
     directory: Arc<Directory>,
+    observed: Arc<Observed>,
+    declared: Arc<[Declaration]>,
     clock: Clock,
     lost: Lost,
     taken_at: Timestamp,
@@ -116,6 +121,7 @@ impl State {
     pub(super) fn new(
         mut kernel: Kernel,
         names: Names,
+        links: Links,
         retirement: Retirement,
         now: Now,
     ) -> Result<Self, KernelError> {
@@ -126,6 +132,7 @@ impl State {
             names,
             leaves: Leaves::default(),
             servers: Servers::default(),
+            links,
             retirement,
             ledger: Arc::default(),
             handshakes: Handshakes::default(),
@@ -159,6 +166,10 @@ impl State {
     /// Whether somebody follows records, which wake nobody when they come.
     pub(super) fn is_followed(&self) -> bool {
         !self.followers.is_empty()
+    }
+
+    pub(super) fn links(&mut self) -> &mut Links {
+        &mut self.links
     }
 
     pub(super) fn scanned_at(&self) -> Instant {
@@ -285,6 +296,7 @@ impl State {
 
     fn sight(&mut self, half: &Half, now: Instant) {
         self.servers.learn(&half.key);
+        self.links.learn(half);
         let sighting = Sighting {
             endpoint: half.own(),
             tgid: half.counters.tgid,
@@ -415,6 +427,8 @@ impl State {
             ledger: Arc::clone(&self.ledger),
             handshakes: Arc::clone(self.handshakes.read()),
             directory: Arc::clone(self.names.directory()),
+            observed: Arc::clone(self.links.observed()),
+            declared: Arc::clone(self.links.declared()),
             clock: self.clock,
             lost: self.lost(),
             taken_at: self.taken_at,
@@ -460,6 +474,7 @@ impl State {
         agent.insert("undecodable".to_owned(), self.undecodable);
         agent.insert("observer_slow".to_owned(), self.missed);
         agent.insert("handshakes_full".to_owned(), self.handshakes.refused());
+        agent.insert("links_full".to_owned(), self.links.refused());
         agent.insert("names_full".to_owned(), self.names.directory().refused());
         agent.insert("cgroups_full".to_owned(), self.names.cgroups_refused());
         lost
@@ -499,13 +514,24 @@ impl State {
 // === impl Draft ===
 
 impl Draft {
+    fn halves(&self) -> Vec<Half> {
+        let mut halves = self.ledger.with(&self.scan.halves);
+        halves.extend(&self.scan.older);
+        halves
+    }
+
+    /// Every way that packets on the map take.
+    pub(super) fn ways(&self) -> BTreeSet<Way> {
+        self.halves().iter().filter_map(Way::of).collect()
+    }
+
     /// Makes the map.
     pub(super) fn snapshot(self) -> Snapshot {
-        let Self { scan, ledger, handshakes, directory, clock, lost, taken_at } = self;
-        let mut halves = ledger.with(&scan.halves);
-        halves.extend(&scan.older);
+        let halves = self.halves();
+        let Self { handshakes, directory, observed, declared, clock, lost, taken_at, .. } = self;
+        let links = link::Links { observed: &observed, declared: &declared, now: taken_at };
         Snapshot {
-            edges: graph::edges(&halves, &directory, &handshakes, &clock),
+            edges: graph::edges(&halves, &directory, &handshakes, &links, &clock),
             complete: lost.values().flat_map(BTreeMap::values).all(|count| *count == 0),
             lost,
             taken_at,

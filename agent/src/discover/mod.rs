@@ -5,9 +5,11 @@
 
 pub mod cgroup;
 mod holders;
+pub mod link;
 pub mod listeners;
 pub mod mount;
 pub mod names;
+mod netlink;
 pub mod older;
 pub mod process;
 pub mod sockets;

@@ -235,6 +235,8 @@ fn edge(key: Key, sum: Sum) -> Edge {
         state: reading.state,
         upgrade: sum.class.map_or(Upgrade::None, Class::upgrade),
         link: Link::Unknown,
+        link_basis: None,
+        link_evidence: Cow::Borrowed("a capture does not tell what its links are"),
         scope: Scope::between(ip, place.ip()),
         tls: sum.tls,
         credentials: sum.credentials,

@@ -101,14 +101,16 @@ fn state(state: State) -> Cell {
 pub(super) fn what(finding: &Finding) -> String {
     let protocol = escape::terminal(&finding.protocol);
     let evidence = escape::terminal(&finding.evidence.what);
+    let over = finding.link.words().filter(|_| finding.severity < Severity::Info);
+    let over = over.map(|words| format!(", {words}")).unwrap_or_default();
     let said = match finding.kind {
         Kind::PlaintextHop if finding.scope == Scope::Outside => {
-            format!("{protocol} in clear, leaves for outside")
+            format!("{protocol} in clear, leaves for outside{over}")
         }
-        Kind::PlaintextHop => format!("{protocol} in clear"),
+        Kind::PlaintextHop => format!("{protocol} in clear{over}"),
         Kind::CredentialsInClear | Kind::AuthInClear => evidence.into_owned(),
-        Kind::UpgradeRefused => format!("{protocol}: the server refuses TLS"),
-        Kind::Downgrade => format!("{protocol} in clear, was encrypted before"),
+        Kind::UpgradeRefused => format!("{protocol}: the server refuses TLS{over}"),
+        Kind::Downgrade => format!("{protocol} in clear, was encrypted before{over}"),
         Kind::WeakTls => format!("weak: {evidence}"),
         Kind::OneWayTls | Kind::CertificateExpiring | Kind::CertificateSelfSigned => {
             evidence.into_owned()

@@ -8,8 +8,8 @@ use plainsight_core::{
 use std::net::SocketAddr;
 
 use super::{
-    Align, Cell, Ink, Style, Table, amount, bytes, counted, datagrams, failures, grouped, losses,
-    name, protocol, sum,
+    Align, Cell, Ink, Style, Table, amount, bytes, counted, datagrams, failures, grouped, link,
+    losses, name, protocol, sum,
 };
 use crate::serve::Snapshot;
 
@@ -90,7 +90,7 @@ fn connections(edge: &Edge) -> String {
 /// What a reader should know before relying on the line.
 fn note(edge: &Edge) -> String {
     let late = edge.joined_late.then(|| "joined late".to_owned());
-    late.into_iter().chain(reached(edge)).collect::<Vec<_>>().join("; ")
+    late.into_iter().chain(reached(edge)).chain(link(edge)).collect::<Vec<_>>().join("; ")
 }
 
 /// The first place that packets went, and how many more there are.

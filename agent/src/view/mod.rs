@@ -17,7 +17,7 @@ use std::{
 
 use plainsight_core::{
     escape,
-    graph::{Edge, FailuresByKind},
+    graph::{Basis, Edge, FailuresByKind},
     identity::{Kind, Workload},
     protocol::Transport,
 };
@@ -247,6 +247,16 @@ pub(crate) fn losses(lost: &BTreeMap<String, BTreeMap<String, u64>>) -> String {
 /// Datagrams of both directions.
 pub(crate) fn datagrams(edge: &Edge) -> u64 {
     edge.datagrams_sent.saturating_add(edge.datagrams_received)
+}
+
+/// What encrypts the link below an edge, and whether that is only said to be so; none where
+/// nothing does.
+pub(crate) fn link(edge: &Edge) -> Option<String> {
+    let words = edge.link.words()?;
+    Some(match edge.link_basis {
+        Some(Basis::Declared) => format!("{words}, declared"),
+        Some(Basis::Observed) | None => words.to_owned(),
+    })
 }
 
 /// How much there was: connections, and over UDP datagrams.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{
     Align, Cell, Ink, Style, Table, amount, bytes, counted, datagrams, failures,
     findings::{advice, not_proven, severity, what},
-    grouped, losses, name, place, protocol, sum,
+    grouped, link, losses, name, place, protocol, sum,
 };
 use crate::serve::Snapshot;
 
@@ -177,8 +177,17 @@ fn hop_cells(edge: &Edge) -> Vec<Cell> {
         Cell::new(amount(edge)),
         Cell::new(format!("{} sent", bytes(edge.bytes_sent))),
         Cell::new(format!("{} received", bytes(edge.bytes_received))),
-        Cell::new(escape::terminal(&edge.evidence.what)),
+        Cell::new(evidence(edge)),
     ]
+}
+
+/// What the reading rests on, and what encrypts the link below.
+fn evidence(edge: &Edge) -> String {
+    let what = escape::terminal(&edge.evidence.what);
+    match link(edge) {
+        Some(link) => format!("{what}; {link}"),
+        None => what.into_owned(),
+    }
 }
 
 /// What is found beside payload in the clear.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plainsight_core::{
     finding::{Asked, Coverage, Findings, Report, State},
-    graph::tls::EdgeTls,
+    graph::{Link, tls::EdgeTls},
     protocol::tls::Tls,
 };
 use serde_json::{Value, json};
@@ -260,6 +260,28 @@ ALSO FOUND: 2
   med   10.2.0.8:443   weak: TLS1.0, 1 of 2; wget
 ";
     assert!(screen.contains(also), "{screen}");
+}
+
+#[test]
+fn an_encrypted_link_is_told_and_its_evidence_escaped() {
+    let mut edges = trouble();
+    for edge in &mut edges {
+        edge.link = Link::Wireguard;
+        edge.link_basis = Some(Basis::Declared);
+        edge.link_evidence = HOSTILE.into();
+    }
+    let map = snapshot(edges);
+    let report = found(&map);
+    let check = |text: &str, parts: &[&str]| {
+        parts.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    };
+    let evidence = "over WireGuard: a";
+    check(&map::text(&map, Style::PLAIN), &["  over WireGuard, declared\n"]);
+    let parts = ["redis in clear, over WireGuard, 23 of 23; curl", evidence];
+    check(&findings::text(&report, Style::PLAIN), &parts);
+    let parts = ["\n  med  curl → 10.2.0.9:6379", "over WireGuard, declared", evidence];
+    check(&scan::text(&scanned(map), Style::PLAIN), &parts);
 }
 
 #[test]

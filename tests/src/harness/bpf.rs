@@ -77,18 +77,11 @@ pub(super) fn load(hook: &Hook, instructions: &[Instruction]) -> io::Result<Owne
     unsafe { call(PROG_LOAD, &attributes) }
 }
 
-/// Attaches a program to a cgroup for as long as the link is held.
-pub(super) fn link(
-    program: BorrowedFd<'_>,
-    cgroup: BorrowedFd<'_>,
-    hook: &Hook,
-) -> io::Result<OwnedFd> {
-    let attributes = Link {
-        program: program.as_raw_fd(),
-        target: cgroup.as_raw_fd(),
-        attach_type: hook.attach_type,
-        flags: 0,
-    };
+/// Attaches a program for as long as the link is held: to the cgroup of this descriptor, or to the
+/// network device of this index.
+pub(super) fn link(program: BorrowedFd<'_>, target: i32, hook: &Hook) -> io::Result<OwnedFd> {
+    let attributes =
+        Link { program: program.as_raw_fd(), target, attach_type: hook.attach_type, flags: 0 };
     // SAFETY: the attributes hold numbers only.
     unsafe { call(LINK_CREATE, &attributes) }
 }

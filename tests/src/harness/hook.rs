@@ -1,4 +1,5 @@
-//! The hooks of a cgroup that a program of the tests' own can be attached to, by the kernel's names for them.
+//! The hooks of a cgroup or a network device that a program of the tests' own can be attached to, by
+//! the kernel's names for them.
 
 use super::bpf::Instruction;
 
@@ -10,6 +11,7 @@ pub(super) struct Hook {
     pub(super) attach_type: u32,
 }
 
+const SCHED_CLS: u32 = 3;
 const CGROUP_SKB: u32 = 8;
 const CGROUP_SOCK: u32 = 9;
 const SOCK_OPS: u32 = 13;
@@ -31,6 +33,8 @@ const HOOKS: &[Hook] = &[
     hook("recvmsg4", CGROUP_SOCK_ADDR, 19),
     hook("recvmsg6", CGROUP_SOCK_ADDR, 20),
     hook("sock_release", CGROUP_SOCK, 34),
+    hook("tcx_ingress", SCHED_CLS, 46),
+    hook("tcx_egress", SCHED_CLS, 47),
 ];
 
 /// `r0 = 1; exit`: lets everything pass.

@@ -19,6 +19,7 @@ mod peer;
 mod program;
 mod report;
 mod stage;
+mod tunnel;
 mod verifier;
 mod wait;
 
@@ -39,5 +40,6 @@ pub use peer::{Peer, Place, Position, Tally};
 pub use program::{Finished, agent_binary, die_with_test, peer_binary, run};
 pub use report::{count, full, is_guest, report, skip};
 pub use stage::Stage;
+pub use tunnel::Protection;
 pub use verifier::verified_instructions;
 pub use wait::{patience, until};

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4},
     os::{
         fd::{AsFd as _, AsRawFd as _},
         unix::process::CommandExt as _,
@@ -17,8 +17,10 @@ use std::{
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::{
+    Neighbour,
     ethtool::{self, Offload},
-    netlink::Netlink,
+    netlink::{self, Netlink},
+    tunnel::{self, Protection},
 };
 
 /// A network namespace with its loopback up. It lives as long as this or a process in it.
@@ -36,8 +38,10 @@ pub struct Link {
     pub v6: [Ipv6Addr; 2],
 }
 
-/// The name of the link in both namespaces.
+/// The names of links in both namespaces: the first, the second, and the tunnel.
 const LINK: &str = "veth0";
+const SECOND: &str = "veth1";
+const TUNNEL: &str = "wg0";
 
 // === impl Namespace ===
 
@@ -56,6 +60,77 @@ impl Namespace {
         let namespace = Self { file };
         namespace.enter(|| Netlink::open()?.up("lo")).expect("loopback can be brought up");
         namespace
+    }
+
+    /// Joins two namespaces by another pair of links, with addresses of its own.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses it.
+    #[must_use]
+    pub fn join_again(&self, other: &Self) -> Link {
+        self.add_pair(other, SECOND);
+        let link = link_of(78);
+        for (namespace, ip) in [self, other].into_iter().zip(link.v4) {
+            let add = || Netlink::open()?.add_address(SECOND, IpAddr::V4(ip), 24);
+            namespace.enter(add).expect("a link can have an address");
+        }
+        link
+    }
+
+    /// Joins two namespaces that this link joins already by a tunnel of WireGuard over it.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel knows no WireGuard, or refuses something else.
+    pub fn join_by_wireguard(&self, other: &Self, over: &Link) -> io::Result<Link> {
+        const PORT: u16 = 51_820;
+        let link = link_of(79);
+        for (at, namespace) in [self, other].into_iter().enumerate() {
+            let far = 1 - at;
+            let end = tunnel::End {
+                name: TUNNEL,
+                private: &tunnel::KEYS[at].0,
+                peer: &tunnel::KEYS[far].1,
+                port: PORT,
+                peer_at: SocketAddrV4::new(over.v4[far], PORT),
+            };
+            namespace.enter(|| {
+                tunnel::add_wireguard(&end)?;
+                let mut netlink = Netlink::open()?;
+                netlink.up(TUNNEL)?;
+                netlink.add_address(TUNNEL, IpAddr::V4(link.v4[at]), 24)
+            })?;
+        }
+        Ok(link)
+    }
+
+    /// Protects by IPsec what goes over this link, as that end of it sees it.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel knows no ESP, or refuses something else.
+    pub fn protect(&self, link: &Link, end: usize, protection: Protection) -> io::Result<()> {
+        self.enter(|| tunnel::protect(link.v4[end], link.v4[1 - end], protection))
+    }
+
+    /// Sends what has no route of its own by this router.
+    ///
+    /// # Panics
+    ///
+    /// If there is one already.
+    pub fn add_default_route(&self, router: Ipv4Addr) {
+        let add = || Netlink::open()?.add_default_route(router);
+        self.enter(add).expect("a route can be set");
+    }
+
+    /// Attaches a program to the first link of this namespace, for as long as it is held.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel is too old for it.
+    pub fn attach(&self, hook: &str) -> io::Result<Neighbour> {
+        self.enter(|| Neighbour::at_device(netlink::index(LINK)?, hook))
     }
 
     /// Joins two namespaces by a pair of links.
@@ -78,14 +153,15 @@ impl Namespace {
     /// If the kernel refuses it.
     #[must_use]
     pub fn join_before_addresses(&self, other: &Self) -> Link {
-        self.enter(|| Netlink::open()?.add_pair(LINK, other.file.as_fd()))
+        self.add_pair(other, LINK);
+        link_of(77)
+    }
+
+    fn add_pair(&self, other: &Self, name: &str) {
+        self.enter(|| Netlink::open()?.add_pair(name, other.file.as_fd()))
             .expect("a veth pair can be made");
         for namespace in [self, other] {
-            namespace.enter(|| Netlink::open()?.up(LINK)).expect("a link can be brought up");
-        }
-        Link {
-            v4: [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)],
-            v6: [1, 2].map(|last| Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, last)),
+            namespace.enter(|| Netlink::open()?.up(name)).expect("a link can be brought up");
         }
     }
 
@@ -198,6 +274,16 @@ impl Namespace {
 impl Default for Namespace {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Addresses of two ends.
+fn link_of(net: u8) -> Link {
+    // The digits of IPv6 are those of IPv4, to be recognised.
+    let digits = u16::from(net / 10 * 16 + net % 10);
+    Link {
+        v4: [1, 2].map(|last| Ipv4Addr::new(10, net, 0, last)),
+        v6: [1, 2].map(|last| Ipv6Addr::new(0xfd00, digits, 0, 0, 0, 0, 0, last)),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Programs of others at the hooks of a cgroup, each a few instructions long.
+//! Programs of others at the hooks of a cgroup or a network device, each a few instructions long.
 
 use std::{
     fs::File,
     io,
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::Path,
 };
 
@@ -43,10 +43,22 @@ impl Neighbour {
         Self::attach(cgroup, hook, hook.careless_program())
     }
 
+    /// The least one at a network device of this index.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::least`], and where the kernel is older than 6.6.
+    pub(super) fn at_device(index: u32, hook: &str) -> io::Result<Self> {
+        let hook = find(hook)?;
+        let program = bpf::load(hook, hook.least_program())?;
+        let link = bpf::link(program.as_fd(), index.cast_signed(), hook)?;
+        Ok(Self { _link: link, _program: program })
+    }
+
     fn attach(cgroup: &Path, hook: &Hook, instructions: &[Instruction]) -> io::Result<Self> {
         let cgroup = File::open(cgroup)?;
         let program = bpf::load(hook, instructions)?;
-        let link = bpf::link(program.as_fd(), cgroup.as_fd(), hook)?;
+        let link = bpf::link(program.as_fd(), cgroup.as_raw_fd(), hook)?;
         Ok(Self { _link: link, _program: program })
     }
 }

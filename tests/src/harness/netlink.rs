@@ -5,12 +5,10 @@ use std::{
     ffi::CString,
     io,
     net::{IpAddr, Ipv4Addr},
-    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
-};
+use nix::sys::socket::{MsgFlags, recv, send};
 
 /// A socket for requests.
 pub(super) struct Netlink {
@@ -19,7 +17,7 @@ pub(super) struct Netlink {
 }
 
 /// A request in the making. Attributes are nested by [`Request::nested`].
-struct Request {
+pub(super) struct Request {
     bytes: Vec<u8>,
 }
 
@@ -50,17 +48,28 @@ const FLAG_SUBFLOW: u32 = 2;
 impl Netlink {
     /// A socket for links, in the calling thread's namespace.
     pub(super) fn open() -> io::Result<Self> {
-        Self::of(SockProtocol::NetlinkRoute)
+        Self::of(libc::NETLINK_ROUTE)
     }
 
     /// A socket for the kernel's other parts, likewise.
     pub(super) fn open_generic() -> io::Result<Self> {
-        Self::of(SockProtocol::NetlinkGeneric)
+        Self::of(libc::NETLINK_GENERIC)
     }
 
-    fn of(protocol: SockProtocol) -> io::Result<Self> {
-        let kind = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
-        let socket = socket(AddressFamily::Netlink, kind.0, kind.1, protocol)?;
+    /// A socket for IPsec, likewise.
+    pub(super) fn open_xfrm() -> io::Result<Self> {
+        Self::of(libc::NETLINK_XFRM)
+    }
+
+    fn of(protocol: libc::c_int) -> io::Result<Self> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: it takes numbers and touches no memory of ours.
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new, valid and nobody else's.
+        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self { socket, sequence: 0 })
     }
 
@@ -105,6 +114,19 @@ impl Netlink {
         self.ask(request)
     }
 
+    /// Sends what has no route of its own by this router.
+    pub(super) fn add_default_route(&mut self, router: Ipv4Addr) -> io::Result<()> {
+        // `struct rtmsg`: the main table, as an administrator sets it, to anywhere.
+        let main = libc::RT_TABLE_MAIN;
+        let header =
+            [libc::AF_INET as u8, 0, 0, 0, main, libc::RTPROT_STATIC, 0, libc::RTN_UNICAST];
+        let header = [&header[..], &[0; 4]].concat();
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        let mut request = Request::new(libc::RTM_NEWROUTE, flags, &header);
+        request.attribute(libc::RTA_GATEWAY, &router.octets());
+        self.ask(request)
+    }
+
     /// Lets every MPTCP connection have one more subflow, which this end opens from `from` if it is
     /// given and the other end's otherwise (include/uapi/linux/mptcp_pm.h).
     pub(super) fn allow_subflow(&mut self, from: Option<Ipv4Addr>) -> io::Result<()> {
@@ -124,7 +146,7 @@ impl Netlink {
     }
 
     /// The number of a family of generic requests (include/uapi/linux/genetlink.h).
-    fn family(&mut self, name: &str) -> io::Result<u16> {
+    pub(super) fn family(&mut self, name: &str) -> io::Result<u16> {
         let mut request = Request::new(libc::GENL_ID_CTRL as u16, 0, &[GET_FAMILY, 1, 0, 0]);
         request.text(FAMILY_NAME, name);
         self.sequence += 1;
@@ -145,7 +167,7 @@ impl Netlink {
     }
 
     /// Sends a request and reads the kernel's verdict on it (`NLMSG_ERROR`, netlink(7)).
-    fn ask(&mut self, request: Request) -> io::Result<()> {
+    pub(super) fn ask(&mut self, request: Request) -> io::Result<()> {
         self.sequence += 1;
         send(self.socket.as_raw_fd(), &request.finish(self.sequence), MsgFlags::empty())?;
         let mut answer = [0; 4096];
@@ -162,7 +184,7 @@ impl Netlink {
 // === impl Request ===
 
 impl Request {
-    fn new(kind: u16, flags: i32, header: &[u8]) -> Self {
+    pub(super) fn new(kind: u16, flags: i32, header: &[u8]) -> Self {
         let flags = (libc::NLM_F_REQUEST | libc::NLM_F_ACK | flags) as u16;
         let mut bytes = vec![0; 4];
         bytes.extend(kind.to_ne_bytes());
@@ -172,17 +194,17 @@ impl Request {
         Self { bytes }
     }
 
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
+    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
         self.nested(kind, |request| request.bytes.extend(value));
     }
 
-    fn text(&mut self, kind: u16, value: &str) {
+    pub(super) fn text(&mut self, kind: u16, value: &str) {
         self.nested(kind, |request| request.bytes.extend(value.bytes().chain([0])));
     }
 
     /// An attribute with whatever `fill` adds: its length stands before it, and four bytes are
     /// its grain.
-    fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
+    pub(super) fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
         let start = self.bytes.len();
         self.bytes.extend([0; 2]);
         self.bytes.extend(kind.to_ne_bytes());
@@ -201,7 +223,7 @@ impl Request {
 }
 
 /// `struct ifinfomsg`.
-fn link_header(index: u32, up: u32) -> Vec<u8> {
+pub(super) fn link_header(index: u32, up: u32) -> Vec<u8> {
     let mut header = vec![0; 4];
     header.extend(index.to_ne_bytes());
     header.extend(up.to_ne_bytes());
@@ -209,7 +231,7 @@ fn link_header(index: u32, up: u32) -> Vec<u8> {
     header
 }
 
-fn index(name: &str) -> io::Result<u32> {
+pub(super) fn index(name: &str) -> io::Result<u32> {
     let text = CString::new(name)?;
     // SAFETY: the pointer is to a string that ends with NUL and outlives the call.
     match unsafe { libc::if_nametoindex(text.as_ptr()) } {

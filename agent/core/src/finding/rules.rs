@@ -38,6 +38,8 @@ pub(super) struct Said {
     pub(super) is_live: bool,
     /// How bad that is.
     pub(super) severity: Severity,
+    /// How bad it would be over a link in the clear.
+    pub(super) base: Severity,
     /// What was seen.
     pub(super) what: Cow<'static, str>,
     /// Subjects of certificates that are wrong, or where nothing is, of those that are right.
@@ -152,10 +154,10 @@ fn in_clear(edge: &Edge, around: &Surroundings<'_>, is_bad: bool) -> Option<Said
         Transport::Udp => amount(edge),
         _ => edge.evidence.connections,
     };
-    let severity = match expected(edge) {
+    let base = match expected(edge) {
         _ if is_leg => Severity::Low,
         Some(_) => Severity::Info,
-        None => severity::of_payload(edge.scope).over(edge.link),
+        None => severity::of_payload(edge.scope),
     };
     let what = match edge.upgrade {
         _ if is_leg => Cow::Borrowed("in clear to a proxy on the same loopback interface"),
@@ -166,20 +168,27 @@ fn in_clear(edge: &Edge, around: &Surroundings<'_>, is_bad: bool) -> Option<Said
         Upgrade::None | Upgrade::Taken => edge.evidence.what.clone(),
     };
     let (bad, of, is_live) = (shown, amount(edge), edge.open > 0);
-    said_of(Said { bad, good: 0, of, is_live, severity, what, subjects: Vec::new() })
+    linked(edge, Said { bad, good: 0, of, is_live, ..plain(base, what) })
+}
+
+/// How bad it is over a link in the clear, and nothing counted yet.
+const fn plain(severity: Severity, what: Cow<'static, str>) -> Said {
+    let subjects = Vec::new();
+    Said { bad: 0, good: 0, of: 0, is_live: false, severity, base: severity, what, subjects }
+}
+
+/// The same over the link that carries it: one that is encrypted makes it less severe, and says so.
+fn linked(edge: &Edge, said: Said) -> Option<Said> {
+    let is_harmless = said.bad == 0 || said.base == Severity::Info;
+    let Some(words) = edge.link.words().filter(|_| !is_harmless) else { return said_of(said) };
+    let severity = said.base.over(edge.link);
+    let what = format!("{}; {words}: {}", said.what, edge.link_evidence).into();
+    said_of(Said { severity, what, ..said })
 }
 
 /// What is not in question, or certain not to be so.
 fn better(edge: &Edge, good: u64) -> Option<Said> {
-    said_of(Said {
-        bad: 0,
-        good,
-        of: amount(edge),
-        is_live: false,
-        severity: Severity::Info,
-        what: Cow::Borrowed(""),
-        subjects: Vec::new(),
-    })
+    said_of(Said { good, of: amount(edge), ..plain(Severity::Info, Cow::Borrowed("")) })
 }
 
 fn with_evidence(edge: &Edge, what: &str) -> Cow<'static, str> {
@@ -192,9 +201,9 @@ fn credentials(edge: &Edge, readable: bool) -> Option<Said> {
     let bad = shown.map_or(0, |shown| shown.connections);
     let good = if is_sealed(edge) { amount(edge).saturating_sub(bad) } else { 0 };
     let Some(Credentials { mechanism, .. }) = shown else { return better(edge, good) };
-    let severity = match expected(edge) {
+    let base = match expected(edge) {
         Some("metadata" | "loopback") => Severity::Info,
-        _ if readable => severity::of_secret(edge.scope).over(edge.link),
+        _ if readable => severity::of_secret(edge.scope),
         _ => severity::off_host(Severity::Low, edge.scope),
     };
     let what = Cow::Owned(match readable {
@@ -202,7 +211,7 @@ fn credentials(edge: &Edge, readable: bool) -> Option<Said> {
         false => format!("{mechanism}: a proof of the secret is readable"),
     });
     let is_live = edge.open > 0 && !is_sealed(edge);
-    said_of(Said { bad, good, of: amount(edge), is_live, severity, what, subjects: Vec::new() })
+    linked(edge, Said { bad, good, of: amount(edge), is_live, ..plain(base, what) })
 }
 
 fn weak(edge: &Edge) -> Option<Said> {
@@ -224,15 +233,9 @@ fn weak(edge: &Edge) -> Option<Said> {
         Strength::NoForwardSecrecy | Strength::Sound => Severity::Low,
     };
     let names: Vec<&str> = weak.iter().map(|(_, name, _)| *name).collect();
-    said_of(Said {
-        bad: at_least,
-        good: tls.handshakes.saturating_sub(at_most),
-        of: tls.handshakes,
-        is_live: false,
-        severity: severity::off_host(severity, edge.scope).over(edge.link),
-        what: Cow::Owned(names.join(", ")),
-        subjects: Vec::new(),
-    })
+    let (base, what) = (severity::off_host(severity, edge.scope), Cow::Owned(names.join(", ")));
+    let (good, of) = (tls.handshakes.saturating_sub(at_most), tls.handshakes);
+    linked(edge, Said { bad: at_least, good, of, ..plain(base, what) })
 }
 
 fn weak_values(
@@ -255,10 +258,7 @@ fn one_way(edge: &Edge, asked: Asked) -> Option<Said> {
         bad: shown.one_way.saturating_add(shown.requested_not_given),
         good: shown.mutual,
         of: tls.handshakes,
-        is_live: false,
-        severity: severity::off_host(Severity::Low, edge.scope),
-        what: what.into(),
-        subjects: Vec::new(),
+        ..plain(severity::off_host(Severity::Low, edge.scope), what.into())
     })
 }
 
@@ -274,13 +274,10 @@ fn certificates(
         all.iter().map(|seen| seen.certificate.subject.clone()).collect()
     };
     let clean = |tls: &EdgeTls| Said {
-        bad: 0,
         good: tls.certificates,
         of: tls.handshakes,
-        is_live: false,
-        severity: Severity::Info,
-        what: Cow::Borrowed(""),
         subjects: subjects(&good),
+        ..plain(Severity::Info, Cow::Borrowed(""))
     };
     let judged = bad.iter().map(|seen| (judge(&seen.certificate), *seen));
     let Some(((severity, word), worst)) = judged.min_by_key(|((severity, _), _)| *severity) else {
@@ -291,6 +288,7 @@ fn certificates(
         bad: tls.certificates,
         good: 0,
         severity,
+        base: severity,
         what: Cow::Owned(format!("{subject}, {word}, ends {not_after}")),
         subjects: subjects(&bad),
         ..clean(tls)

@@ -55,10 +55,7 @@ impl Severity {
 
     /// The same over a link that is encrypted itself, or said to be.
     pub(super) const fn over(self, link: Link) -> Self {
-        match link {
-            Link::Wireguard | Link::Ipsec | Link::Declared => self.lowered(),
-            Link::None | Link::Unknown => self,
-        }
+        if link.is_encrypted() { self.lowered() } else { self }
     }
 }
 

@@ -81,6 +81,8 @@ pub(super) fn edge(client: &str, server: &str, port: u16) -> Edge {
         state: Protection::Plaintext,
         upgrade: Upgrade::None,
         link: Link::Unknown,
+        link_basis: None,
+        link_evidence: "".into(),
         scope: Scope::Cluster,
         tls: None,
         credentials: None,
@@ -164,6 +166,84 @@ fn payload_in_the_clear_is_as_bad_as_it_goes_far() {
     check(Scope::Outside, Link::None, Severity::High);
     check(Scope::Outside, Link::Wireguard, Severity::Medium);
     check(Scope::Cluster, Link::Declared, Severity::Low);
+}
+
+/// The same hop over this link.
+fn over(edge: &Edge, link: Link) -> Edge {
+    Edge { link, link_evidence: "by wg0".into(), ..edge.clone() }
+}
+
+#[test]
+fn an_encrypted_link_takes_one_step_and_says_so() {
+    let credentials = Credentials::new(Secret::RedisAuth, 5);
+    let secret = Edge { credentials, scope: Scope::Outside, ..edge("app", "10.0.0.9", 6379) };
+    let weak = with_tls(edge("app", "10.0.0.9", 9000), &[handshake("TLS1.0", SOUND)], 5);
+    let leg = Edge { scope: Scope::Loopback, ..edge("app", "envoy", 15_001) };
+    let check = |edge: &Edge, link: Link, expect: &[(Kind, Severity, &str)]| {
+        let mut findings = findings();
+        findings.update(&[over(edge, link)], at(20), &WATCHED);
+        let report = findings.report();
+        let mut all: Vec<_> = report.findings.iter().collect();
+        all.sort_by_key(|found| found.kind);
+        assert!(all.iter().all(|found| found.link == link), "{link:?}");
+        let found: Vec<_> =
+            all.iter().map(|found| (found.kind, found.severity, &*found.evidence.what)).collect();
+        assert_eq!(found, expect, "{link:?}");
+    };
+    use Kind::{CredentialsInClear, PlaintextHop, WeakTls};
+    use Severity::{High, Info, Low, Medium};
+    let read = "Redis AUTH: the secret is readable";
+    for link in [Link::None, Link::Unknown] {
+        let line = "HTTP/1 request line";
+        check(&secret, link, &[(CredentialsInClear, High, read), (PlaintextHop, High, line)]);
+        check(&weak, link, &[(WeakTls, Medium, "TLS1.0")]);
+    }
+    check(
+        &secret,
+        Link::Wireguard,
+        &[
+            (CredentialsInClear, Medium, &format!("{read}; over WireGuard: by wg0")),
+            (PlaintextHop, Medium, "HTTP/1 request line; over WireGuard: by wg0"),
+        ],
+    );
+    check(&weak, Link::Ipsec, &[(WeakTls, Low, "TLS1.0; over IPsec: by wg0")]);
+    let declared = "TLS1.0; over an encrypted link: by wg0";
+    check(&weak, Link::Declared, &[(WeakTls, Low, declared)]);
+    check(&leg, Link::Wireguard, &[(PlaintextHop, Info, "HTTP/1 request line")]);
+}
+
+/// What a link is may be known only after the hop: see `Entry::ease`.
+#[test]
+fn a_link_that_is_told_later_counts_from_then_on() {
+    let near = edge("curl", "api", 8080);
+    let far = Edge { scope: Scope::Outside, ..edge("wget", "api", 8080) };
+    let mut findings = findings();
+    let mut check = |edges: &[Edge], second: i64, expect: (Severity, State)| {
+        findings.update(edges, at(second), &WATCHED);
+        let report = findings.report();
+        let found = &report.findings[0];
+        assert_eq!((report.findings.len(), found.severity, found.state), (1, expect.0, expect.1));
+        findings = Findings::restore(findings.kept(), Asked { mutual: true }, 1009);
+    };
+    let (wireguard, none) = (Link::Wireguard, Link::None);
+    check(core::slice::from_ref(&near), 20, (Severity::Medium, State::New));
+    check(&[over(&near, wireguard)], 21, (Severity::Low, State::New));
+    check(&[over(&near, wireguard), far.clone()], 22, (Severity::High, State::Worse));
+    // One of the two is not there, so what is known of it still holds.
+    check(&[over(&near, wireguard)], 23, (Severity::High, State::Worse));
+    check(&[near.clone(), over(&far, wireguard)], 24, (Severity::Medium, State::Worse));
+    check(&[over(&near, wireguard), over(&far, wireguard)], 25, (Severity::Medium, State::Worse));
+    // Not for its link it is less: what was worse is not undone by that.
+    let closer = Edge { scope: Scope::Cluster, ..far.clone() };
+    check(
+        &[over(&near, wireguard), over(&closer, wireguard)],
+        26,
+        (Severity::Medium, State::Worse),
+    );
+    let more = Edge { connections: 29, ..over(&far, none) };
+    let evidence = Evidence { connections: 29, of: 29, ..more.evidence.clone() };
+    let more = Edge { evidence, ..more };
+    check(&[over(&near, wireguard), more], 27, (Severity::High, State::Worse));
 }
 
 #[test]

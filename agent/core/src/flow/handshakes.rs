@@ -142,7 +142,7 @@ impl Read {
 
     /// Keeps a handshake; true if those of another edge, the one that was silent for longest, had
     /// to go.
-    fn keep(&mut self, key: &EdgeKey, dated: Dated) -> bool {
+    pub(crate) fn keep(&mut self, key: &EdgeKey, dated: Dated) -> bool {
         let key = self::key(key);
         let is_full = self.0.len() >= MOST_EDGES && !self.0.contains_key(&key);
         if is_full {

@@ -12,6 +12,7 @@ use plainsight_ebpf::abi::edge::{EdgeKey, FOLDED, LATE};
 use super::nodes::{End, Node, Nodes};
 use super::tally::Classes;
 use super::{Hop, Place, Scope};
+use crate::flow::link::Way;
 use crate::flow::{self, Endpoint, Half, Reporter, handshakes};
 use crate::protocol::Transport;
 use crate::record::Reached;
@@ -53,12 +54,19 @@ struct Seen {
     is_translated: bool,
     /// Where the packets went, as far as that is not what was asked for.
     reached: BTreeSet<Reached>,
+    /// Of a server, the places at which it answered: none for the one that was asked for.
+    answers: BTreeSet<Option<Reached>>,
     /// Of the keys, all together.
     flags: u8,
     classes: Classes,
     /// Keys of which handshakes were read.
     read: BTreeSet<EdgeKey>,
+    /// Where packets go off this host, and the place at which that was reached.
+    ways: BTreeSet<(Option<Reached>, Way)>,
 }
+
+/// Places at which servers on this host answered, and how many did: none is the one asked for.
+type Answers = BTreeMap<Option<Reached>, usize>;
 
 /// One server's part in a meeting.
 struct Part {
@@ -165,8 +173,16 @@ impl Group {
             (server, seen, own)
         };
         let mut shares: Vec<_> = servers.map(share).collect();
-        let answered: BTreeSet<_> = shares.iter().flat_map(|(_, seen, _)| &seen.reached).collect();
-        client.reached.retain(|reached| !answered.contains(reached));
+        let mut answers = Answers::new();
+        for place in shares.iter().flat_map(|(_, seen, _)| &seen.answers) {
+            *answers.entry(*place).or_default() += 1;
+        }
+        let is_untold = answers.keys().flatten().any(|place| !client.reached.contains(place));
+        client.reached.retain(|reached| !answers.contains_key(&Some(*reached)));
+        client.ways.retain(|(place, _)| !answers.contains_key(place));
+        let here = client.read_here(&answers, owns_address);
+        // Translated on the way, where the client does not see it: whose they are is not known.
+        client.read.retain(|key| !is_untold || went(key).is_some());
         // Only when each server has what is surely its own: the halves of a connection may differ
         // in class for a moment, or for good where one of them missed the first payload.
         for (_, seen, own) in &mut shares {
@@ -174,9 +190,16 @@ impl Group {
         }
         let part = |(server, seen, classes): (Node, Seen, Classes)| {
             let (place, flags) = (client.place.on_host(), client.flags | seen.flags);
-            // Both ends read the same handshakes, so one end's count.
-            let is_clients = owns_address && !client.read.is_empty();
-            let read = if is_clients { mem::take(&mut client.read) } else { seen.read };
+            // Both ends read the same handshakes, so one end's count. Where several answered at one
+            // place, only each of them knows which were its own.
+            let is_alone = |place: &Option<Reached>| answers.get(place) == Some(&1);
+            let is_own = |key: &&EdgeKey| {
+                let place = went(key);
+                owns_address || seen.answers.contains(&place) && is_alone(&place)
+            };
+            let clients: BTreeSet<EdgeKey> =
+                BTreeSet::iter(&here).filter(is_own).copied().collect();
+            let read = if clients.is_empty() { seen.read } else { clients };
             let seen = Seen { place, flags, classes, read, ..seen };
             Part { server, seen, reporters: &[Reporter::Client, Reporter::Server] }
         };
@@ -195,9 +218,11 @@ impl Seen {
             port: half.key.port,
             is_translated: false,
             reached: BTreeSet::new(),
+            answers: BTreeSet::new(),
             flags: 0,
             classes: Classes::default(),
             read: BTreeSet::new(),
+            ways: BTreeSet::new(),
         }
     }
 
@@ -206,8 +231,21 @@ impl Seen {
         self.place = self.place.max(Place::new(half));
         self.is_translated |= half.reporter() == Reporter::Server && reached.is_some();
         self.reached.extend(reached);
+        if half.reporter() == Reporter::Server && half.counters.local != [0; 4] {
+            self.answers.insert(reached);
+        }
+        self.ways.extend(Way::of(half).map(|way| (reached, way)));
         self.flags |= half.key.flags;
         self.classes.add(half);
+    }
+
+    /// Takes from a client the handshakes that servers on this host answered, at these places:
+    /// what was read is of whoever answered, and not of those that answer elsewhere.
+    fn read_here(&mut self, answers: &Answers, owns_address: bool) -> BTreeSet<EdgeKey> {
+        let is_here = |key: &EdgeKey| owns_address || answers.contains_key(&went(key));
+        let (here, there) = mem::take(&mut self.read).into_iter().partition(is_here);
+        self.read = there;
+        here
     }
 
     fn merge(&mut self, other: Self) {
@@ -249,6 +287,11 @@ fn rest(parts: &mut Vec<Part>, client: Seen, nodes: &mut Nodes<'_>) {
     }
 }
 
+/// Where the packets of a client with this key went; none where that is what it asked for.
+fn went(key: &EdgeKey) -> Option<Reached> {
+    Reached::new(key, &key.reached)
+}
+
 fn is_udp(half: &Half) -> bool {
     Transport::from_code(half.key.transport) == Transport::Udp
 }
@@ -267,6 +310,7 @@ fn hops_of(meeting: Meeting, group: Group, nodes: &mut Nodes<'_>) -> Vec<Hop> {
         reporters: reporters.iter().copied().collect(),
         classes: seen.classes,
         read: seen.read,
+        ways: seen.ways.into_iter().map(|(_, way)| way).collect(),
     };
     group.parts(nodes).into_iter().map(hop).collect()
 }

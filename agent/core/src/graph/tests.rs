@@ -1,9 +1,11 @@
 //! Tests of joining, naming and adding up.
 
 use super::*;
+use crate::flow::link::Observed;
 use crate::flow::{self, Endpoint};
 use crate::identity::{self, Kind, MatchedBy, Process};
 use crate::protocol::Class;
+use crate::protocol::tls::Tls;
 use alloc::vec;
 use plainsight_ebpf::abi::edge::{EdgeCounters, EdgeKey, RTT_BUCKETS, Role};
 use plainsight_ebpf::wire::protocol::Protocol;
@@ -150,8 +152,14 @@ fn reaching(half: Half, address: &str, port: u16) -> Half {
     Half { key, ..half }
 }
 
+/// Nothing is known of links.
+fn unseen() -> Links<'static> {
+    const NONE: &Observed = &Observed::new();
+    Links { observed: NONE, declared: &[], now: Timestamp::UNIX_EPOCH }
+}
+
 fn map(halves: &[Half]) -> Vec<Edge> {
-    edges(halves, &directory(), &Read::default(), &CLOCK)
+    edges(halves, &directory(), &Read::default(), &unseen(), &CLOCK)
 }
 
 /// One line for each edge: the ends, what is spoken, connections/failures, bytes, and who says so.
@@ -455,7 +463,7 @@ fn one_workload_is_one_node_however_well_it_was_recognised() {
     let gone = Process { name: "curl".into(), exe: None, alive: false };
     directory.insert(again, identity::local(None, None, &gone, "host-a"));
     let halves = [CURL, again].map(|own| client(own, THERE, 80, HTTP, counters(2, 20, 40)));
-    let edges = edges(&halves, &directory, &Read::default(), &CLOCK);
+    let edges = edges(&halves, &directory, &Read::default(), &unseen(), &CLOCK);
     assert_eq!(edges.len(), 1, "{edges:?}");
     let client = &edges[0].client;
     assert_eq!((client.matched_by, client.confidence), (MatchedBy::Process, Confidence::Low));
@@ -517,6 +525,8 @@ fn an_edge_is_written_as_the_interface_says() {
     check("/state", "plaintext".into());
     check("/upgrade", "none".into());
     check("/link", "unknown".into());
+    check("/link_basis", null.clone());
+    check("/link_evidence", "no link: both ends are on this host".into());
     check("/scope", "host".into());
     check("/tls", null.clone());
     check("/evidence/connections", 23.into());
@@ -597,7 +607,7 @@ fn a_folded_end_is_its_unit_and_no_process() {
         let curl = Process { name: "curl".into(), exe: None, alive: true };
         let mut directory = Directory::new(1);
         directory.insert(half.own(), identity::local(Some(path), None, &curl, "host-a"));
-        let edge = edges(&[half], &directory, &Read::default(), &CLOCK).remove(0);
+        let edge = edges(&[half], &directory, &Read::default(), &unseen(), &CLOCK).remove(0);
         assert_eq!(edge.client.name, expect);
     };
     check("/system.slice/sweep.service", "sweep.service");
@@ -610,6 +620,35 @@ fn reached(edge: &Edge) -> Vec<String> {
 }
 
 #[test]
+fn a_link_is_that_of_the_ways_off_this_host() {
+    let peers = ["10.0.0.5", "10.0.0.7", "198.51.100.9"];
+    let ways = peers.map(|peer| Way { netns: 1, local: Some(ip(HERE)), peer: ip(peer) });
+    let links = [Link::None, Link::Wireguard, Link::Ipsec];
+    let seen = ways.iter().zip(links).map(|(way, link)| (*way, Judged::observed(link, "seen")));
+    let observed: Observed = seen.collect();
+    let links = Links { observed: &observed, ..unseen() };
+    let check = |halves: &[Half], expect: &[(&str, Link)]| {
+        let edges = edges(halves, &directory(), &Read::default(), &links, &CLOCK);
+        let found: Vec<_> = edges.iter().map(|edge| (&*edge.server.name, edge.link)).collect();
+        assert_eq!(found, expect);
+    };
+    let asked = |n| client(CURL, "10.96.0.80", 80, HTTP, counters(n, 100, 200));
+    let (near, far) = (reaching(asked(6), "10.0.0.5", 80), reaching(asked(4), "10.0.0.7", 80));
+    check(&[far], &[("10.96.0.80", Link::Wireguard)]);
+    check(&[near, far], &[("10.96.0.80", Link::None)]);
+    // What is answered on this host goes over no link.
+    let nginx = answering(&near, NGINX, "10.0.0.5", 80);
+    let expect = [("10.96.0.80", Link::Wireguard), ("nginx.service", Link::Unknown)];
+    check(&[near, far, nginx], &expect);
+    check(&[server(NGINX, THERE, 80, HTTP, counters(1, 1, 1))], &[("nginx.service", Link::Ipsec)]);
+    check(&[client(CURL, THERE, 80, HTTP, counters(1, 1, 1))], &[(THERE, Link::Ipsec)]);
+    check(
+        &[folded(client(CURL, THERE, 80, HTTP, counters(1, 1, 1)))],
+        &[("folded", Link::Unknown)],
+    );
+}
+
+#[test]
 fn an_edge_says_where_packets_went() {
     let asked = client(CURL, "10.96.0.80", 80, HTTP, counters(10, 100, 200));
     let halves = ["10.0.0.7", "10.0.0.5", "10.0.0.7"].map(|address| reaching(asked, address, 8080));
@@ -617,6 +656,83 @@ fn an_edge_says_where_packets_went() {
     assert_eq!((edge.connections, edge.server.name.as_str()), (20, "10.96.0.80"));
     assert_eq!(reached(&edge), ["10.0.0.5:8080", "10.0.0.7:8080"]);
     assert_eq!(map(&[asked])[0].reached, []);
+}
+
+/// The server's half of connections that went to this address and port, which are its own.
+fn answering(half: &Half, own: Endpoint, address: &str, port: u16) -> Half {
+    let mut answering = mirror(half, own, port);
+    answering.counters.local = flow::address(ip(address));
+    answering
+}
+
+/// For each server, the names that the handshakes of these halves asked for.
+fn names_read(halves: &[(Half, &[&str])]) -> Vec<(String, Vec<String>)> {
+    let mut read = Read::default();
+    for (at, (half, names)) in halves.iter().enumerate() {
+        for name in *names {
+            let (sni, answered) = (Some((*name).into()), true);
+            let tls = Tls { sni, answered, ..Tls::default() };
+            read.keep(&half.key, Dated { tls, time_ns: at as u64 });
+        }
+    }
+    let all: Vec<Half> = halves.iter().map(|(half, _)| *half).collect();
+    let names = |edge: Edge| {
+        let tls = edge.tls.map(|tls| tls.snis.counts.into_keys().collect());
+        (edge.server.name, tls.unwrap_or_default())
+    };
+    edges(&all, &directory(), &read, &unseen(), &CLOCK).into_iter().map(names).collect()
+}
+
+#[test]
+fn handshakes_are_of_the_server_that_answered_them() {
+    const SERVICE: &str = "10.96.0.80";
+    let check = |what: &str, halves: &[(Half, &[&str])], expect: &[(&str, &[&str])]| {
+        let found = names_read(halves);
+        let found: Vec<(&str, Vec<&str>)> = found
+            .iter()
+            .map(|(server, names)| (&**server, names.iter().map(|name| &**name).collect()))
+            .collect();
+        let expect: Vec<(&str, Vec<&str>)> =
+            expect.iter().map(|(server, names)| (*server, names.to_vec())).collect();
+        assert_eq!(found, expect, "{what}");
+    };
+    let asked = |n| client(CURL, SERVICE, 443, TLS, counters(n, 100, 200));
+    let here = reaching(asked(6), "10.0.0.5", 8443);
+    let also = reaching(asked(3), "10.0.0.6", 8443);
+    let there = reaching(asked(4), "10.0.1.7", 8443);
+    let nginx = answering(&here, NGINX, "10.0.0.5", 8443);
+    let haproxy = answering(&also, HAPROXY, "10.0.0.6", 8443);
+    check(
+        "a server here and one elsewhere",
+        &[(here, &["here"]), (there, &["there"]), (nginx, &["here"])],
+        &[(SERVICE, &["there"]), ("nginx.service", &["here"])],
+    );
+    check(
+        "read at the client alone",
+        &[(here, &["here"]), (also, &["also"]), (there, &["there"]), (nginx, &[]), (haproxy, &[])],
+        &[(SERVICE, &["there"]), ("haproxy.service", &["also"]), ("nginx.service", &["here"])],
+    );
+    check(
+        "all servers are here",
+        &[(here, &["here"]), (also, &["also"]), (nginx, &["here"]), (haproxy, &["also"])],
+        &[("haproxy.service", &["also"]), ("nginx.service", &["here"])],
+    );
+    let [all, one, other] = [10, 6, 3].map(|n| client(CURL, HERE, 443, TLS, counters(n, 100, 200)));
+    check(
+        "several at the address that was asked for",
+        &[
+            (all, &["one", "other"]),
+            (mirror(&one, NGINX, 443), &["one"]),
+            (mirror(&other, HAPROXY, 443), &["other"]),
+        ],
+        &[(HERE, &[]), ("haproxy.service", &["other"]), ("nginx.service", &["one"])],
+    );
+    let all = asked(10);
+    check(
+        "translated where the client does not see it",
+        &[(all, &["here", "there"]), (answering(&asked(6), NGINX, "10.0.0.5", 8443), &["here"])],
+        &[(SERVICE, &[]), ("nginx.service", &["here"])],
+    );
 }
 
 #[test]

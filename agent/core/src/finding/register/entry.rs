@@ -12,7 +12,7 @@ use super::MOST_CLIENTS;
 use crate::finding::listener::{Listener, who};
 use crate::finding::rules::Said;
 use crate::finding::{Finding, Kind, Severity, State, fix};
-use crate::graph::{Edge, Scope};
+use crate::graph::{Edge, Link, Scope};
 use crate::identity::{Confidence, Workload};
 use crate::record::Evidence;
 
@@ -25,6 +25,12 @@ pub(super) struct Entry {
     server: Workload,
     protocol: String,
     scope: Scope,
+    /// The weakest of its hops' links.
+    #[serde(default)]
+    link: Link,
+    /// The worst since it was last fixed, had all links been in the clear.
+    #[serde(default)]
+    base: Option<Severity>,
     what: String,
     connections: u64,
     of: u64,
@@ -111,6 +117,8 @@ impl Entry {
             server: edge.server.clone(),
             protocol: edge.protocol.to_string(),
             scope: edge.scope,
+            link: edge.link,
+            base: None,
             what: said.what.to_string(),
             connections: 0,
             of: 0,
@@ -157,6 +165,7 @@ impl Entry {
         if let Some(at) = seen_at {
             self.see(at, observations, now, watched);
         }
+        self.ease(observations);
         observations.iter().filter(|one| one.said.good > 0).for_each(|one| self.improve(one));
         self.counts = observations
             .iter()
@@ -199,6 +208,8 @@ impl Entry {
         let Some(worst) = bad.iter().min_by_key(|one| one.said.severity) else { return };
         // What was fixed is back, whatever it was before.
         let is_back = self.fixed_at.take().is_some();
+        let base = bad.iter().map(|one| one.said.base).min();
+        self.base = if is_back { base } else { self.base.into_iter().chain(base).min() };
         if is_back || worst.said.severity < self.severity {
             (self.severity, self.worse_at) = (worst.said.severity, Some(now));
         }
@@ -221,8 +232,30 @@ impl Entry {
         self.protocol = worst.edge.protocol.to_string();
         self.what = worst.said.what.to_string();
         self.scope = bad.iter().map(|one| one.edge.scope).max().unwrap_or(self.scope);
+        self.link = bad.iter().map(|one| one.edge.link).min().unwrap_or(self.link);
         self.confidence =
             bad.iter().map(|one| one.edge.confidence).min().unwrap_or(self.confidence);
+    }
+
+    /// It is less severe where all that is known of it is as bad as ever but for its links: what
+    /// those are is told later than a hop, or declared by somebody when it is known already.
+    fn ease(&mut self, observations: &[Observation<'_>]) {
+        let bad: Vec<&Observation<'_>> =
+            observations.iter().filter(|one| one.said.bad > 0).collect();
+        let Some(worst) = bad.iter().min_by_key(|one| one.said.severity) else { return };
+        let here: BTreeSet<u64> = bad.iter().map(|one| who(&one.edge.client)).collect();
+        let is_all = self.clients_more == 0 && self.clients.keys().all(|id| here.contains(id));
+        let is_as_bad = bad.iter().map(|one| one.said.base).min() <= self.base;
+        if self.fixed_at.is_none()
+            && is_all
+            && is_as_bad
+            && self.base.is_some()
+            && worst.said.severity > self.severity
+        {
+            self.severity = worst.said.severity;
+            self.what = worst.said.what.to_string();
+            self.link = bad.iter().map(|one| one.edge.link).min().unwrap_or(self.link);
+        }
     }
 
     /// What was missed may have been worse than anything that was seen.
@@ -293,6 +326,7 @@ impl Entry {
             transport: self.listener.transport,
             protocol: self.protocol.clone(),
             scope: self.scope,
+            link: self.link,
             clients,
             clients_more: self.clients_more,
             evidence: Evidence { what: Cow::Owned(self.what.clone()), connections, of },
