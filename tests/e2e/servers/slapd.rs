@@ -49,15 +49,14 @@ pub(super) fn start(yard: &Yard<'_>) -> Running {
 /// The same with tickets of Kerberos, with which both ends seal what they say after the bind, if they
 /// do not agree not to.
 pub(super) fn start_with_tickets(yard: &Yard<'_>) -> Running {
-    const GAP: &str = "what is sealed after a bind is not looked at";
     let [open, sealed] = yard.ports();
     let host = yard.ip.to_string();
     let (centre, realm) = Realm::start(yard, &format!("ldap/{host}"), USER);
     let realm = Rc::new(realm);
     let server = server(yard, [open, sealed], &host, Some(&realm));
-    let hop = |name, flags: &[&str], state| {
+    let hop = |name, flags: &[&str], expect: Expect| {
         let flags = [&["-N", "-Q", "-Y"], flags].concat();
-        let expect = Expect::sealed("ldap", "none", state).proof("SASL GSSAPI");
+        let expect = expect.proof("SASL GSSAPI");
         let hop = hop(yard, name, open, "ldap", &flags, expect);
         let realm = Rc::clone(&realm);
         let client = Box::new(move || {
@@ -67,12 +66,13 @@ pub(super) fn start_with_tickets(yard: &Yard<'_>) -> Running {
         });
         Hop { client, ..hop }
     };
-    let gap = |hop: Hop| Hop { expect: hop.expect.gap(GAP), ..hop };
+    let clear = || Expect::plaintext("ldap");
+    let sealed = || Expect::sealed("ldap", "unknown", "partial");
     let hops = vec![
-        hop("ldap-gss-clear", &["GSSAPI", "-O", "maxssf=0"], "plaintext"),
-        hop("ldap-gss-signed", &["GSSAPI", "-O", "maxssf=1"], "plaintext"),
-        gap(hop("ldap-gss-sealed", &["GSSAPI"], "partial")),
-        gap(hop("ldap-gss-spnego", &["GSS-SPNEGO"], "partial")),
+        hop("ldap-gss-clear", &["GSSAPI", "-O", "maxssf=0"], clear()),
+        hop("ldap-gss-signed", &["GSSAPI", "-O", "maxssf=1"], clear()),
+        hop("ldap-gss-sealed", &["GSSAPI"], sealed()),
+        hop("ldap-gss-spnego", &["GSS-SPNEGO"], sealed()),
     ];
     Running { servers: vec![server, centre], hops }
 }

@@ -31,13 +31,15 @@ pub(super) const fn head(message: &Message<'_>) -> Head {
 }
 
 /// Whether a length stands in front of a message of LDAP, as it does once a mechanism seals them
-/// (RFC 4422, section 3.7).
+/// (RFC 4422, section 3.7). A token of Kerberos says itself if it is only signed (RFC 4121, section
+/// 4.2.2).
 #[inline(never)]
 const fn is_wrapped(message: &Message<'_>) -> bool {
     let window = &message.window();
     let whole = window.word(0).wrapping_add(4);
     let fits = if message.len == u8::MAX { whole >= 255 } else { whole == window.length() };
-    window.has(21) && whole < 1 << 24 && fits && window.byte(4) != 0x30
+    let is_signed = window.half(4) == 0x0504 && window.byte(6) & 2 == 0;
+    window.has(21) && whole < 1 << 24 && fits && window.byte(4) != 0x30 && !is_signed
 }
 
 /// What a server says to a request for encryption.

@@ -40,6 +40,22 @@ fn answer(bytes: &[u8], heard: Protocol, last: Tell, expect: Tell) {
 }
 
 #[test]
+fn what_ldap_seals() {
+    let check = |token: [u8; 3], expect| {
+        let message = [&[0, 0, 0, 60][..], &token, &[7; 57]].concat();
+        let before = Before { own: Ldap as u8, heard: Ldap as u8, is_opening: false, ..SERVER };
+        let found = head(&Start::new(&message), message.len() as u32, before);
+        assert_eq!(found == Head::of(Ldap, Tell::Sealed), expect, "{token:02x?}");
+    };
+    check([5, 4, 2], true);
+    // Only signed.
+    check([5, 4, 1], false);
+    // Another mechanism, and one that leaves the message as it is.
+    check([9, 9, 9], true);
+    check([0x30, 57, 2], false);
+}
+
+#[test]
 fn requests() {
     for request in ["GET / HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "PROPFIND /x HTTP/1.1\r\n"] {
         client(request.as_bytes(), Http, Tell::Sure);

@@ -75,7 +75,13 @@ fn is_ldap_sealed(course: &Course<'_>) -> bool {
             let length = usize::try_from(u32::from_be_bytes(*length)).ok();
             length.is_some_and(|length| length > 16 && length == body.len())
                 && body.first().is_some_and(|first| *first != 0x30)
+                && !is_only_signed(body)
         })
     };
     course.said(Side::Client).any(is_wrapped) || course.said(Side::Server).any(is_wrapped)
+}
+
+/// Whether a token of Kerberos does not say that it is sealed (RFC 4121, section 4.2.2).
+fn is_only_signed(token: &[u8]) -> bool {
+    token.starts_with(&[5, 4]) && token.get(2).is_some_and(|flags| flags & 2 == 0)
 }
