@@ -335,10 +335,14 @@ pub fn id(
 }
 
 fn hash(hash: Fnv, workload: &Workload) -> Fnv {
-    let Workload { name, kind, namespace, service, host, cluster, .. } = workload;
-    [namespace, service, host, cluster]
+    let Workload { name, kind, namespace, container, service, host, cluster, .. } = workload;
+    let hash = [namespace, service, host, cluster]
         .into_iter()
-        .fold(hash.text(name).text(kind.name()), |hash, text| hash.optional(text.as_deref()))
+        .fold(hash.text(name).text(kind.name()), |hash, text| hash.optional(text.as_deref()));
+    match container {
+        Some(container) => hash.text(container),
+        None => hash,
+    }
 }
 
 fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
