@@ -174,6 +174,14 @@ impl Directory {
         true
     }
 
+    /// Gives an end that it holds another workload, because the one it has is not that of all that
+    /// happens there.
+    pub fn replace(&mut self, endpoint: Endpoint, workload: Workload) {
+        if let Some(known) = self.known.get_mut(&endpoint) {
+            *known = workload;
+        }
+    }
+
     /// Every end it holds, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Endpoint, &Workload)> {
         self.known.iter()

@@ -4,6 +4,8 @@
 //! a pure parser with a thin layer of input around it, so that the parsers are tested on text.
 
 pub mod cgroup;
+pub mod containers;
+mod files;
 mod holders;
 pub mod listeners;
 pub mod mount;
@@ -11,3 +13,4 @@ pub mod names;
 pub mod older;
 pub mod process;
 pub mod sockets;
+pub mod units;

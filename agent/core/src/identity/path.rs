@@ -23,13 +23,14 @@ pub struct Place<'a> {
 }
 
 /// What runtimes put before a container's id in the name of its cgroup.
-const RUNTIMES: [(&str, &str); 6] = [
+const RUNTIMES: [(&str, &str); 7] = [
     ("cri-containerd", "containerd"),
     ("crio", "cri-o"),
     ("docker", "docker"),
     ("libpod-payload", "podman"),
     ("libpod", "podman"),
     ("containerd", "containerd"),
+    ("nerdctl", "containerd"),
 ];
 
 /// What runtimes that are called directly put before the name of a container.

@@ -73,6 +73,7 @@ fn containers() {
             "/system.slice/web.service/libpod-payload-ID",
             "/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope",
             "/system.slice/containerd-ID.scope",
+            "/system.slice/nerdctl-ID.scope",
             "/default/ID",
             "/system.slice/crio-ID.scope/container",
         ],
