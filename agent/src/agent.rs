@@ -7,6 +7,7 @@ mod follow;
 mod leaves;
 mod older;
 mod retire;
+mod rules;
 mod servers;
 mod state;
 
@@ -39,7 +40,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, KernelConfig, ScanConfig},
+    config::{self, Config, KernelConfig, ScanConfig},
     discover::{
         listeners::Search,
         mount::{self, Hierarchy},
@@ -180,7 +181,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         .with_context(|| format!("cannot listen on {}: choose another --listen", config.listen))?;
     let asked = Asked { mutual: config.one_way };
     let findings = Register::new(asked, config.state_dir.as_deref(), now()?.time);
+    let rules = config.names.as_deref().map(config::names::read).transpose()?;
     let (shared, hierarchy) = start(&config.kernel, config.cluster, findings)?;
+    shared.lock().begin_rules(rules);
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(shared.clone());
     let server = tokio::spawn(serve::serve(listener, source, async {
@@ -192,8 +195,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let comparing = tokio::spawn(older::compare(shared.clone(), places, config.compare_interval));
     let canary = send_canaries(&shared, config.canary_interval, hierarchy).await;
     let keeping = tokio::spawn(findings::keep(shared.clone()));
+    let naming = config.names.map(|path| tokio::spawn(rules::keep(shared.clone(), path)));
     let result = watch(&shared, shutdown).await;
-    for task in canary.into_iter().chain([comparing, keeping]) {
+    for task in canary.into_iter().chain(naming).chain([comparing, keeping]) {
         task.abort();
         // Until it has let go of the state. That it was cancelled is no news.
         _ = task.await;
@@ -271,7 +275,10 @@ fn start(
     let Now { boot_ns, instant, .. } = now()?;
     older::list(&mut kernel, &Places::new(&hierarchy).search(instant), boot_ns);
     kernel.adopt_others().context("taking over older connections")?;
-    let names = Names::new(root.clone(), MOST_NAMES, host()?, cluster);
+    let host = host()?;
+    // Workloads of equal names on hosts that nobody told apart are told apart by the hosts.
+    let cluster = cluster.unwrap_or_else(|| host.clone());
+    let names = Names::new(root.clone(), MOST_NAMES, host, Some(cluster));
     let retirement = Retirement::new(&kernel, config, Instant::now());
     let mut state = State::new(kernel, names, retirement, now()?)?;
     state.scan(now()?)?;

@@ -61,9 +61,13 @@ pub struct RunArgs {
     /// How log lines are written to stderr [default: text].
     #[arg(long, value_name = "FORMAT", env = "PLAINSIGHT_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Name of the cluster this host belongs to, added to each of its workloads.
+    /// Name of the cluster or site this host belongs to, added to each of its workloads [default: the
+    /// host's own name].
     #[arg(long, value_name = "NAME", env = "PLAINSIGHT_CLUSTER")]
     pub cluster: Option<String>,
+    /// File with names for networks (YAML): a list of cidr, name and owner. Read again when it changes.
+    #[arg(long, value_name = "FILE", env = "PLAINSIGHT_NAMES")]
+    pub names: Option<PathBuf>,
     /// Folder in which findings are kept from one run to the next [default: none].
     #[arg(long, value_name = "PATH", env = "PLAINSIGHT_STATE_DIR")]
     pub state_dir: Option<PathBuf>,

@@ -4,6 +4,8 @@
 //! command line parser has already merged the first two.) A setting that cannot be used is
 //! refused with the place it came from and what to write instead.
 
+pub mod names;
+
 use std::{
     fmt, fs,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
@@ -52,8 +54,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How to log.
     pub log_format: LogFormat,
-    /// The cluster's name, put on every local workload.
+    /// The cluster's name, put on every local workload; without one the host's own.
     pub cluster: Option<String>,
+    /// The file with names for networks.
+    pub names: Option<PathBuf>,
     /// Where findings are kept from one run to the next.
     pub state_dir: Option<PathBuf>,
     /// Whether clients without a certificate are findings.
@@ -119,6 +123,7 @@ struct File {
     ring_bytes: Option<Spanned<u32>>,
     log_format: Option<Spanned<LogFormat>>,
     cluster: Option<Spanned<String>>,
+    names: Option<Spanned<PathBuf>>,
     state_dir: Option<Spanned<PathBuf>>,
     one_way: Option<Spanned<bool>>,
 }
@@ -148,6 +153,7 @@ impl Config {
                 .map(|c| c.value)
                 .unwrap_or_default(),
             cluster: cluster(chosen.of(typed.cluster, file.cluster))?,
+            names: chosen.of(typed.names, file.names).map(|chosen| chosen.value),
             state_dir: chosen.of(typed.state_dir, file.state_dir).map(|chosen| chosen.value),
             one_way: typed.one_way || file.one_way.is_some_and(|chosen| chosen.value),
             canary_interval: typed.canary_interval.unwrap_or(CANARY_INTERVAL),
@@ -432,6 +438,7 @@ mod tests {
             listen: "127.0.0.1:9000".parse().unwrap(),
             log_format: LogFormat::Json,
             cluster: Some("west".into()),
+            names: None,
             state_dir: Some("/var/lib/plainsight".into()),
             one_way: true,
             canary_interval: CANARY_INTERVAL,
@@ -465,7 +472,7 @@ mod tests {
             "zzz: 1\n",
             "FILE:1:1: unknown key `zzz`; the keys are listen, cgroup, max-edges, edge-quota, \
              edge-idle, ring-bytes, \
-             log-format, cluster, state-dir, one-way",
+             log-format, cluster, names, state-dir, one-way",
         );
         check("max-edges: 0\n", "FILE:1:12: max-edges 0: write 1 to 16777216");
         check(

@@ -29,6 +29,7 @@ mod ports;
 mod protocols;
 mod quota;
 mod retire;
+mod runtimes;
 mod scale;
 mod servers;
 mod simultaneous;

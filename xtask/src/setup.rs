@@ -47,6 +47,7 @@ const TEST_PACKAGES: &[&str] = &[
     "memcached",
     "mosquitto",
     "mosquitto-clients",
+    "runc",
 ];
 
 /// The same for the full counts alone: they are large, or need long to start.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::flow::handshakes::{Dated, Read};
 use crate::flow::{Clock, Half, Reporter};
 use crate::fnv::Fnv;
+use crate::identity::outside::{self, is_private};
 use crate::identity::{Confidence, Directory, Workload};
 pub use crate::protocol::Upgrade;
 use crate::protocol::{Reading, Security, State, Transport};
@@ -164,8 +165,7 @@ pub enum Scope {
     Loopback,
     /// Between two ends on this host.
     Host,
-    /// To a private network: RFC 1918, shared address space (RFC 6598), unique local (RFC 4193)
-    /// or link-local addresses (RFC 3927; RFC 4291, section 2.5.6).
+    /// To a private network: see [`outside::is_private`].
     Cluster,
     /// Anywhere else. A folded edge is taken for one.
     Outside,
@@ -289,6 +289,7 @@ impl Sum {
 ///   the address, because it may have gone to another host.
 /// * A half alone: the other end is an address, unless the kernel paired it.
 /// * What is older than the programs stays apart from what came since.
+/// * Clients outside without a name of their own are one.
 /// * A folded half stands for many others of its cgroup: its other end is nobody.
 /// * Connections that carried no payload, and failures, belong to the one protocol that the same
 ///   client speaks with the same server; where there is none or more than one, they stay apart.
@@ -301,7 +302,8 @@ pub fn edges(
     let mut nodes = Nodes::new(halves, directory, handshakes);
     let mut sums = BTreeMap::new();
     for hop in join::hops(halves, &mut nodes) {
-        add(&mut sums, hop);
+        let (client, server) = nodes.shown(hop.client, hop.server, hop.place.scope);
+        add(&mut sums, Hop { client, server, ..hop });
     }
     let named = |(key, sum)| edge(key, sum, &nodes, clock);
     let mut edges: Vec<Edge> = sums.into_iter().filter_map(named).collect();
@@ -332,6 +334,14 @@ pub fn id(
         .text(reading.state.name());
     let hash = if late { hash.text("late") } else { hash };
     format!("e-{:012x}", hash.value() >> 16)
+}
+
+/// A client and a server as they are shown so far from each other: see [`outside::client`].
+pub fn shown(client: Workload, server: Workload, scope: Scope) -> (Workload, Workload) {
+    match scope {
+        Scope::Outside => (outside::client(client), outside::server(server)),
+        Scope::Loopback | Scope::Host | Scope::Cluster => (client, server),
+    }
 }
 
 fn hash(hash: Fnv, workload: &Workload) -> Fnv {
@@ -437,17 +447,6 @@ fn order(edge: &Edge) -> impl Ord + '_ {
     let ends = (&edge.client, &edge.server, edge.server_port, edge.transport);
     let reading = (&edge.protocol, &edge.protocol_version, edge.security, edge.state);
     (ends, reading, edge.joined_late)
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let is_shared = a == 100 && b & 0xc0 == 64;
-            ip.is_private() || ip.is_link_local() || is_shared
-        }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
 }
 
 #[cfg(test)]

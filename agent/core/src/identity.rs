@@ -2,12 +2,14 @@
 //! nothing but an address.
 
 mod decide;
+pub mod outside;
 pub mod path;
 
 use alloc::borrow::ToOwned as _;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
+use alloc::sync::Arc;
 use core::net::IpAddr;
 
 use plainsight_ebpf::abi::Comm;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::escape;
 use crate::flow::Endpoint;
 pub use decide::{Cgroup, Container, Facts, Pod, Process, decide, from_cgroup, local};
+pub use outside::{Outside, Rule, Rules, remote};
 
 /// What sort of thing a workload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,6 +52,8 @@ pub enum MatchedBy {
     Listener,
     /// The address in the packets.
     Address,
+    /// A user's name for the network that the address is in.
+    Rule,
 }
 
 /// How much the match is worth, best first.
@@ -93,6 +98,7 @@ pub struct Workload {
 #[derive(Clone, Debug)]
 pub struct Directory {
     known: BTreeMap<Endpoint, Workload>,
+    outside: Arc<Outside>,
     capacity: usize,
     refused: u64,
 }
@@ -151,13 +157,29 @@ impl Workload {
 
 impl Directory {
     /// An empty directory that takes up to `capacity` ends.
-    pub const fn new(capacity: usize) -> Self {
-        Self { known: BTreeMap::new(), capacity, refused: 0 }
+    pub fn new(capacity: usize) -> Self {
+        Self { known: BTreeMap::new(), outside: Arc::default(), capacity, refused: 0 }
     }
 
     /// The workload at this end, if it was resolved.
     pub fn get(&self, endpoint: &Endpoint) -> Option<&Workload> {
         self.known.get(endpoint)
+    }
+
+    /// The workload at an address that is not on this host, as far as anybody has told.
+    pub fn at(&self, ip: IpAddr) -> Workload {
+        self.outside.at(ip)
+    }
+
+    /// What is known about addresses elsewhere.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    /// Takes other names for addresses. They are for all edges, those that are there included: a
+    /// user's name is a way of reading addresses, and none of them changes hands by it.
+    pub fn set_outside(&mut self, outside: Outside) {
+        self.outside = Arc::new(outside);
     }
 
     /// Keeps the workload of an end, unless that end has one already. False where the directory is
@@ -205,17 +227,6 @@ impl Directory {
     /// How many insertions found it full.
     pub const fn refused(&self) -> u64 {
         self.refused
-    }
-}
-
-/// An end of which only the address is known. Confidence is low because an address does not say
-/// who is behind it.
-pub fn remote(ip: IpAddr) -> Workload {
-    Workload {
-        host: None,
-        matched_by: MatchedBy::Address,
-        confidence: Confidence::Low,
-        ..Workload::local(&ip.to_string(), Kind::Address, "")
     }
 }
 

@@ -14,7 +14,7 @@ use plainsight_core::{
         handshakes::{Handshakes, Read},
     },
     graph,
-    identity::{self, Directory},
+    identity::{self, Directory, Rules},
     ledger::Ledger,
     protocol::{Class, Transport},
     record::{self, Record},
@@ -31,6 +31,7 @@ use super::{
     follow::{Follower, Lines},
     leaves::Leaves,
     retire::Retirement,
+    rules::Reloads,
     servers::Servers,
 };
 use crate::{
@@ -82,6 +83,7 @@ pub(super) struct State {
     received: BTreeMap<&'static str, u64>,
     undecodable: u64,
     missed: u64,
+    rules: Option<Reloads>,
     snapshot: Option<Arc<Snapshot>>,
     canary: Option<Canary>,
 }
@@ -142,6 +144,7 @@ impl State {
             received: BTreeMap::from([("first_seen", 0), ("connection", 0)]),
             undecodable: 0,
             missed: 0,
+            rules: None,
             snapshot: None,
             canary: None,
         })
@@ -150,6 +153,23 @@ impl State {
     /// Takes the kernel side out of the state, to be taken out of the kernel.
     pub(super) fn into_kernel(self) -> Kernel {
         self.kernel
+    }
+
+    /// Puts the names of the names file in force, where there is one.
+    pub(super) fn begin_rules(&mut self, rules: Option<Rules>) {
+        rules.into_iter().for_each(|rules| self.set_rules(rules));
+    }
+
+    /// Puts other names for addresses in force.
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.rules = Some(Reloads { rules: rules.len() as u64, is_good: true });
+        self.names.set_rules(rules);
+        self.snapshot = None;
+    }
+
+    /// Notes that the names in force are not those of the file.
+    pub(super) fn refuse_rules(&mut self) {
+        self.rules = self.rules.map(|rules| Reloads { is_good: false, ..rules });
     }
 
     pub(super) fn ring(&self) -> &Ring {
@@ -358,7 +378,8 @@ impl State {
     fn record(&self, event: &Connection) -> Record {
         let key = &event.key;
         let own = self.workload(&flow::own(key), Some(&event.comm));
-        let address = || identity::remote(flow::ip(&event.remote));
+        let (local, remote) = (flow::ip(&event.local), flow::ip(&event.remote));
+        let address = || self.names.directory().at(remote);
         let (client, server, port) = match Reporter::from_code(key.role) {
             Reporter::Client => match self.servers.get(key) {
                 Some((server, port)) => (own, self.workload(&server, None), port),
@@ -369,6 +390,7 @@ impl State {
                 (client.unwrap_or_else(address), own, key.port)
             }
         };
+        let (client, server) = graph::shown(client, server, graph::Scope::between(local, remote));
         let reading = Class::of(key).reading();
         let transport = Transport::from_code(key.transport);
         let is_late = key.flags & LATE != 0;

@@ -13,7 +13,10 @@ use std::{
 use plainsight_core::{
     escape,
     flow::Endpoint,
-    identity::{self, Cgroup, Directory, Facts, Kind, MatchedBy, Workload, path::Place},
+    identity::{
+        self, Cgroup, Directory, Facts, Kind, MatchedBy, Rules, Workload, outside::Outside,
+        path::Place,
+    },
 };
 use plainsight_ebpf::abi::{Comm, name_id};
 
@@ -103,11 +106,13 @@ impl Found {
 impl Names {
     /// Names for ends on `host`, whose cgroup2 hierarchy is at `root`; at most `capacity` of them.
     pub fn new(root: PathBuf, capacity: usize, host: String, cluster: Option<String>) -> Self {
+        let mut directory = Directory::new(capacity);
+        directory.set_outside(Outside { cluster: cluster.clone(), rules: Rules::default() });
         Self {
             containers: Containers::new("/".into(), &root),
             cgroups: Cgroups::new(root, MOST_CGROUPS),
             units: Units::new("/".into()),
-            directory: Arc::new(Directory::new(capacity)),
+            directory: Arc::new(directory),
             host,
             cluster,
             netns: Sockets::here().map_or(0, |sockets| sockets.netns_cookie()),
@@ -124,6 +129,12 @@ impl Names {
     /// How many cgroups found no room.
     pub fn cgroups_refused(&self) -> u64 {
         self.cgroups.refused()
+    }
+
+    /// Takes other names for addresses elsewhere.
+    pub fn set_rules(&mut self, rules: Rules) {
+        let outside = Outside { cluster: self.cluster.clone(), rules };
+        Arc::make_mut(&mut self.directory).set_outside(outside);
     }
 
     /// How the ends that were looked up came out.
