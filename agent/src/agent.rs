@@ -12,7 +12,9 @@ mod servers;
 mod state;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
+    net::IpAddr,
     os::fd::AsFd as _,
     path::Path,
     sync::{
@@ -30,6 +32,7 @@ use nix::time::{ClockId, clock_gettime};
 use plainsight_core::{
     finding::{Asked, Report},
     flow::Clock,
+    identity::explain::{Explanation, Step, Subject},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -73,6 +76,9 @@ const LEAVE: Duration = Duration::from_millis(1400);
 
 /// Most ends on this host that get a name of their own: two for each edge of the default map.
 const MOST_NAMES: usize = 262_144;
+
+/// Most servers that are listed at one address.
+const MOST_LISTED: usize = 16;
 
 /// Everything that can wake the loop.
 enum Wake {
@@ -125,6 +131,14 @@ impl Source for Shared {
         self.findings.report(&self.snapshot())
     }
 
+    fn explain(&self, subject: &Subject) -> Explanation {
+        let mut explanation = self.lock().explain(subject, Instant::now());
+        if let Subject::Address(ip) = subject {
+            explanation.steps.push(listening(*ip, &self.snapshot()));
+        }
+        explanation
+    }
+
     fn recent(&self) -> Vec<Bytes> {
         self.lock().recent()
     }
@@ -167,6 +181,19 @@ impl Source for Shared {
         };
         Health { alive, ready: alive, why }
     }
+}
+
+/// Which servers on this host were reached at an address.
+fn listening(ip: IpAddr, snapshot: &Snapshot) -> Step {
+    let here = snapshot.edges.iter().filter(|edge| {
+        edge.server.host.is_some()
+            && (edge.server_address == ip || edge.reached.iter().any(|place| place.address == ip))
+    });
+    let places: BTreeSet<String> =
+        here.map(|edge| format!("{}:{}", edge.server.name, edge.server_port)).collect();
+    let places: Vec<String> = places.into_iter().take(MOST_LISTED).collect();
+    let said = (!places.is_empty()).then(|| places.join(", "));
+    Step::new("map", "servers on this host that were reached there", said)
 }
 
 /// Runs until `shutdown`, then leaves the kernel as it was.

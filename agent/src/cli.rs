@@ -9,12 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use plainsight_core::{
     finding::Severity,
+    identity::explain::Subject,
     protocol::{Security, Transport},
     record::Decision,
 };
 use serde::Deserialize;
 
-use crate::serve::filter;
+use crate::serve::{api, filter};
 
 /// Maps who talks to whom on a Linux host, and shows what is not protected on the way.
 #[derive(Debug, Parser)]
@@ -38,6 +39,8 @@ pub enum Command {
     Map(MapArgs),
     /// Show what is wrong with the hops that a running agent has seen, and what to do about it.
     Findings(FindingsArgs),
+    /// Show how the name of an address, a process or a cgroup comes about.
+    Explain(ExplainArgs),
     /// Say what was spoken in capture files, and how it was protected.
     Replay(ReplayArgs),
     /// Check what the agent needs on this host, and how a running agent is doing.
@@ -240,6 +243,20 @@ pub struct FindingsArgs {
     pub output: Output,
 }
 
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// An address, the id of a process, or a cgroup: its path, or cgroup/ID.
+    #[arg(value_name = "ADDR|PID|CGROUP", value_parser = subject)]
+    pub subject: Subject,
+    /// Where the agent answers.
+    #[command(flatten)]
+    pub agent: AgentArgs,
+    /// How to print.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "PLAINSIGHT_OUTPUT")]
+    pub output: Output,
+}
+
 /// `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -305,6 +322,10 @@ pub enum Output {
     Text,
     /// As the API gives it.
     Json,
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    Subject::parse(text).ok_or_else(|| api::SUBJECTS.to_owned())
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
@@ -454,6 +475,8 @@ mod tests {
             "plainsight observe --min-duration 5",
             "plainsight observe --sample 0",
             "plainsight findings --fail-on grave",
+            "plainsight explain",
+            "plainsight explain nginx",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -2,6 +2,7 @@
 //! nothing but an address.
 
 mod decide;
+pub mod explain;
 pub mod outside;
 pub mod path;
 

@@ -14,7 +14,10 @@ use plainsight_core::{
         handshakes::{Handshakes, Read},
     },
     graph,
-    identity::{self, Directory, Rules},
+    identity::{
+        self, Directory, Rules,
+        explain::{Explanation, Subject},
+    },
     ledger::Ledger,
     protocol::{Class, Transport},
     record::{self, Record},
@@ -153,6 +156,11 @@ impl State {
     /// Takes the kernel side out of the state, to be taken out of the kernel.
     pub(super) fn into_kernel(self) -> Kernel {
         self.kernel
+    }
+
+    /// How the name of a subject comes about.
+    pub(super) fn explain(&mut self, subject: &Subject, now: Instant) -> Explanation {
+        self.names.explain(subject, now)
     }
 
     /// Puts the names of the names file in force, where there is one.

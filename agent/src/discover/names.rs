@@ -3,6 +3,8 @@
 //! A process may be gone, or may have become another program, by the time it is looked up. So what
 //! the hook saw counts first, and `/proc` only adds to it where it is of the same process.
 
+mod explain;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
