@@ -15,6 +15,7 @@ mod findings;
 mod full_map;
 mod handover;
 mod hellos;
+mod identity;
 mod lifecycle;
 mod live;
 mod local;

@@ -138,6 +138,12 @@ impl Workload {
         }
     }
 
+    /// Whether it stands for the other ends of a folded edge, of which nothing is known.
+    pub fn is_folded(&self) -> bool {
+        let is_nobodys = self.kind == Kind::Group && self.matched_by == MatchedBy::Address;
+        is_nobodys && self.name == FOLDED
+    }
+
     /// Who it is, without how it was recognised and who answers for it.
     pub(crate) fn identity(&self) -> Self {
         let (matched_by, confidence) = (MatchedBy::Cgroup, Confidence::High);
@@ -231,13 +237,16 @@ impl Directory {
     }
 }
 
+/// The name of what is folded.
+const FOLDED: &str = "folded";
+
 /// What stands for all the other ends of a folded edge: no name, and no address either.
 pub fn folded() -> Workload {
     Workload {
         host: None,
         matched_by: MatchedBy::Address,
         confidence: Confidence::Low,
-        ..Workload::local("folded", Kind::Group, "")
+        ..Workload::local(FOLDED, Kind::Group, "")
     }
 }
 

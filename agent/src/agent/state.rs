@@ -39,11 +39,11 @@ use super::{
 };
 use crate::{
     discover::{
-        names::{Names, Sighting},
-        older::Search,
+        names::{Names, Outcomes, Sighting},
+        older::{Offer, Search},
         process,
     },
-    export::{self, EdgeRows, Lost, MapFill, Open, ProcessUse, Sample, Scans},
+    export::{self, EdgeRows, Listeners, Lost, MapFill, Open, ProcessUse, Sample, Scans},
     intake::{self, Event, Scan},
     kernel::{Kernel, KernelError, Ring},
     serve::{FlowFilter, FollowError, Snapshot},
@@ -87,6 +87,7 @@ pub(super) struct State {
     undecodable: u64,
     missed: u64,
     rules: Option<Reloads>,
+    listeners: Arc<Listeners>,
     snapshot: Option<Arc<Snapshot>>,
     canary: Option<Canary>,
 }
@@ -148,6 +149,7 @@ impl State {
             undecodable: 0,
             missed: 0,
             rules: None,
+            listeners: Arc::default(),
             snapshot: None,
             canary: None,
         })
@@ -304,6 +306,17 @@ impl State {
         let without_socket = unexplained.min(last);
         self.open = Some(Open { programs, sockets, unexplained, without_socket });
         Ok(())
+    }
+
+    /// Publishes where servers can be reached.
+    pub(super) fn publish(&mut self, offers: &[Offer], now: Instant) {
+        let mut listeners = Listeners::default();
+        for offer in offers {
+            if let Some(server) = self.names.at(offer, now) {
+                listeners.add(offer.address, offer.port, &server);
+            }
+        }
+        self.listeners = Arc::new(listeners);
     }
 
     /// What the programs have counted.
@@ -477,10 +490,27 @@ impl State {
             findings_refused: 0,
             clients_forgotten: 0,
             state_failures: 0,
+            listeners: Arc::clone(&self.listeners),
+            names: self.names_sample(),
             process: process::usage().map(|usage| ProcessUse {
                 resident_bytes: usage.resident_bytes,
                 cpu_seconds: usage.cpu_seconds,
             }),
+        }
+    }
+
+    fn names_sample(&self) -> export::Names {
+        let Outcomes { resolved, late, unresolved, ambiguous } = self.names.outcomes();
+        let files = self.names.containers().answers().iter();
+        export::Names {
+            ends: vec![
+                ("resolved", resolved),
+                ("late", late),
+                ("unresolved", unresolved),
+                ("ambiguous", ambiguous),
+            ],
+            files: files.map(|((by, answer), n)| (by.name(), answer.name(), *n)).collect(),
+            rules: self.rules.map(|rules| (rules.rules, rules.is_good)),
         }
     }
 

@@ -25,6 +25,7 @@ use plainsight_ebpf::abi::{Comm, name_id};
 use super::{
     cgroup::{Cgroups, Lookup},
     containers::{Containers, Search},
+    older::Offer,
     process::{self, Process},
     sockets::Sockets,
     units::Units,
@@ -214,6 +215,21 @@ impl Names {
                 Arc::make_mut(&mut self.directory).insert(endpoint, workload);
             }
         }
+    }
+
+    /// The workload that listens somewhere: the one that its end has, else the one that would be found.
+    pub fn at(&mut self, offer: &Offer, now: Instant) -> Option<Workload> {
+        let end = |name| Endpoint { cgroup: offer.cgroup, netns: offer.netns, name };
+        let name = name_id(&offer.comm);
+        if let Some(known) = [0, name].iter().find_map(|name| self.directory.get(&end(*name))) {
+            return Some(known.clone());
+        }
+        let process = process::read(offer.tgid);
+        let sighting =
+            Sighting { endpoint: end(name), tgid: offer.tgid, comm: offer.comm, time_ns: u64::MAX };
+        let path = self.path(&sighting, process.as_ref(), now)?;
+        let found = self.found(&sighting, process.as_ref(), path, now);
+        Some(self.workload(&sighting, &found))
     }
 
     /// Takes back a name that is not that of all that happens at this end.

@@ -5,6 +5,7 @@
 //! list of its own, which is read from within: entering another one takes CAP_SYS_ADMIN, and
 //! looking at processes of other users CAP_SYS_PTRACE. What may not be looked at is counted.
 
+mod offers;
 mod roles;
 
 use std::{
@@ -24,6 +25,7 @@ use super::{
     holders::{Holder, is_dead, is_refusal, processes, sockets},
     sockets::{ListError, Socket, Sockets, State},
 };
+pub use offers::Offer;
 use roles::{Listening, pair};
 
 /// The network namespace of the thread that asks.
@@ -83,6 +85,8 @@ pub struct Older {
 pub struct Search {
     /// The older connections' ends, each once.
     pub found: Vec<Older>,
+    /// Where servers listen, but for what is reached from this host alone.
+    pub offers: Vec<Offer>,
     /// Network namespaces that this process may not enter.
     pub namespaces_refused: u64,
     /// Network namespaces whose sockets could not be listed for another reason.
@@ -106,6 +110,8 @@ struct Processes {
 struct Namespace {
     cookie: u64,
     sockets: Vec<Socket>,
+    /// Those of its interfaces that others can reach.
+    addresses: Vec<IpAddr>,
 }
 
 /// Why a namespace was not looked at.
@@ -126,7 +132,8 @@ impl Search {
         let processes = Processes::read();
         let mut search = Self { processes_refused: processes.refused, ..Self::default() };
         for (name, members) in &processes.namespaces {
-            let Some(Namespace { cookie, sockets }) = search.visit(name, members) else { continue };
+            let Some(namespace) = search.visit(name, members) else { continue };
+            let Namespace { cookie, sockets, addresses } = namespace;
             let begin = search.found.len();
             let listening: Listening = sockets.iter().collect();
             let mut known = HashSet::new();
@@ -136,6 +143,10 @@ impl Search {
                 is_watched(end.cgroup).then_some(end)
             }));
             pair(&mut search.found, begin);
+            let offers = sockets.iter().flat_map(|socket| {
+                offers::of(socket, cookie, &addresses, &processes.holders, cgroups)
+            });
+            search.offers.extend(offers.filter(|offer| is_watched(offer.cgroup)));
         }
         search
     }
@@ -215,7 +226,8 @@ impl Namespace {
 
     fn here() -> Result<Self, ListError> {
         let sockets = Sockets::here()?;
-        Ok(Self { cookie: sockets.netns_cookie(), sockets: sockets.list()? })
+        let addresses = offers::addresses();
+        Ok(Self { cookie: sockets.netns_cookie(), sockets: sockets.list()?, addresses })
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) const TESTS: &[&str] = &["kernel", "e2e"];
 /// the verifier needs.
 const E2E_ARGUMENTS: &str = "--skip debian:: --skip mutual:: --skip nat:: --skip servers:: \
     --skip api:: --skip brief:: --skip canary:: --skip churn:: --skip complete:: --skip doctor:: \
-    --skip findings:: --skip observe:: --skip runtimes:: --skip scale::";
+    --skip findings:: --skip identity:: --skip observe:: --skip runtimes:: --skip scale::";
 
 /// Writes `initramfs.cpio` below `folder` and returns its path. It is not compressed: under
 /// emulation unpacking costs more than reading.

@@ -332,6 +332,15 @@ fn a_remote_end_is_its_address() {
 }
 
 #[test]
+fn of_groups_only_the_folded_one_is_nobody() {
+    let internet = outside::client(remote("192.0.2.1".parse().unwrap()));
+    assert!(folded().is_folded() && !internet.is_folded());
+    // A user may call a network so.
+    let named = Workload { matched_by: MatchedBy::Rule, ..folded() };
+    assert!(!named.is_folded());
+}
+
+#[test]
 fn an_end_nobody_resolved_still_has_a_name() {
     let endpoint = Endpoint { cgroup: 42, netns: 1, name: 7 };
     let name = |comm: Option<&Comm>| unresolved(&endpoint, comm).name;
