@@ -140,7 +140,8 @@ impl Workload {
 
     /// Whether it stands for the other ends of a folded edge, of which nothing is known.
     pub fn is_folded(&self) -> bool {
-        let is_nobodys = self.kind == Kind::Group && self.matched_by == MatchedBy::Address;
+        // A user may call a network so.
+        let is_nobodys = self.kind == Kind::Group && self.matched_by != MatchedBy::Rule;
         is_nobodys && self.name == FOLDED
     }
 
