@@ -289,6 +289,7 @@ impl Sum {
 ///   the address, because it may have gone to another host.
 /// * A half alone: the other end is an address, unless the kernel paired it.
 /// * What is older than the programs stays apart from what came since.
+/// * A server that only opened its port for another is that other.
 /// * Clients outside without a name of their own are one.
 /// * A folded half stands for many others of its cgroup: its other end is nobody.
 /// * Connections that carried no payload, and failures, belong to the one protocol that the same
@@ -302,7 +303,8 @@ pub fn edges(
     let mut nodes = Nodes::new(halves, directory, handshakes);
     let mut sums = BTreeMap::new();
     for hop in join::hops(halves, &mut nodes) {
-        let (client, server) = nodes.shown(hop.client, hop.server, hop.place.scope);
+        let server = nodes.heir(hop.server, hop.port);
+        let (client, server) = nodes.shown(hop.client, server, hop.place.scope);
         add(&mut sums, Hop { client, server, ..hop });
     }
     let named = |(key, sum)| edge(key, sum, &nodes, clock);

@@ -100,6 +100,8 @@ pub struct Workload {
 pub struct Directory {
     known: BTreeMap<Endpoint, Workload>,
     outside: Arc<Outside>,
+    /// Who serves at a port of an end that only opened it for others.
+    heirs: BTreeMap<(Endpoint, u16), Workload>,
     capacity: usize,
     refused: u64,
 }
@@ -166,7 +168,13 @@ impl Workload {
 impl Directory {
     /// An empty directory that takes up to `capacity` ends.
     pub fn new(capacity: usize) -> Self {
-        Self { known: BTreeMap::new(), outside: Arc::default(), capacity, refused: 0 }
+        Self {
+            known: BTreeMap::new(),
+            outside: Arc::default(),
+            heirs: BTreeMap::new(),
+            capacity,
+            refused: 0,
+        }
     }
 
     /// The workload at this end, if it was resolved.
@@ -201,6 +209,29 @@ impl Directory {
             return false;
         }
         self.known.insert(endpoint, workload);
+        true
+    }
+
+    /// Who serves at this port, where the end that listens there only opened it: systemd, for the service of a
+    /// socket unit.
+    pub fn heir(&self, endpoint: &Endpoint, port: u16) -> Option<&Workload> {
+        self.heirs.get(&(*endpoint, port))
+    }
+
+    /// Every port that was opened for somebody else: the end that opened it, the port, and who serves there.
+    pub fn heirs(&self) -> impl Iterator<Item = (&Endpoint, u16, &Workload)> {
+        self.heirs.iter().map(|((endpoint, port), workload)| (endpoint, *port, workload))
+    }
+
+    /// Keeps who serves at a port that an end opened for others. False where the directory is full, which
+    /// is counted.
+    pub fn inherit(&mut self, endpoint: Endpoint, port: u16, workload: Workload) -> bool {
+        let place = (endpoint, port);
+        if self.heirs.len() >= self.capacity && !self.heirs.contains_key(&place) {
+            self.refused = self.refused.saturating_add(1);
+            return false;
+        }
+        self.heirs.insert(place, workload);
         true
     }
 

@@ -310,9 +310,15 @@ impl State {
 
     /// Publishes where servers can be reached.
     pub(super) fn publish(&mut self, offers: &[Offer], now: Instant) {
+        for offer in offers {
+            self.names.inherit(offer, now);
+        }
         let mut listeners = Listeners::default();
         for offer in offers {
-            if let Some(server) = self.names.at(offer, now) {
+            // What nobody else can reach is of no use to them.
+            if offer.is_reachable()
+                && let Some(server) = self.names.at(offer, now)
+            {
                 listeners.add(offer.address, offer.port, &server);
             }
         }
@@ -398,7 +404,11 @@ impl State {
 
     fn record(&self, event: &Connection) -> Record {
         let key = &event.key;
-        let own = self.workload(&flow::own(key), Some(&event.comm));
+        let heir = match Reporter::from_code(key.role) {
+            Reporter::Server => self.names.directory().heir(&flow::own(key), key.port).cloned(),
+            Reporter::Client => None,
+        };
+        let own = heir.unwrap_or_else(|| self.workload(&flow::own(key), Some(&event.comm)));
         let (local, remote) = (flow::ip(&event.local), flow::ip(&event.remote));
         let address = || self.names.directory().at(remote);
         let (client, server, port) = match Reporter::from_code(key.role) {

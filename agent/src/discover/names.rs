@@ -221,6 +221,9 @@ impl Names {
     pub fn at(&mut self, offer: &Offer, now: Instant) -> Option<Workload> {
         let end = |name| Endpoint { cgroup: offer.cgroup, netns: offer.netns, name };
         let name = name_id(&offer.comm);
+        if let Some(heir) = self.directory.heir(&end(name), offer.port) {
+            return Some(heir.clone());
+        }
         if let Some(known) = [0, name].iter().find_map(|name| self.directory.get(&end(*name))) {
             return Some(known.clone());
         }
@@ -230,6 +233,23 @@ impl Names {
         let path = self.path(&sighting, process.as_ref(), now)?;
         let found = self.found(&sighting, process.as_ref(), path, now);
         Some(self.workload(&sighting, &found))
+    }
+
+    /// Notes who serves where systemd, or another user's own, listens for a service that it hands the socket to.
+    pub fn inherit(&mut self, offer: &Offer, now: Instant) {
+        let Some(heir) = offer.heir else { return };
+        let own = Endpoint { cgroup: offer.cgroup, netns: offer.netns, name: name_id(&offer.comm) };
+        let Some(process) = process::read(heir) else { return };
+        let path = process.cgroups.unified.clone();
+        let id = path.as_deref().and_then(|path| self.cgroups.id(path)).unwrap_or(0);
+        let comm = comm(&process.name).unwrap_or_default();
+        let endpoint = Endpoint { cgroup: id, netns: offer.netns, name: name_id(&comm) };
+        let sighting = Sighting { endpoint, tgid: heir, comm, time_ns: u64::MAX };
+        let found = self.found(&sighting, Some(&process), path, now);
+        let workload = self.workload(&sighting, &found);
+        if self.directory.heir(&own, offer.port) != Some(&workload) {
+            Arc::make_mut(&mut self.directory).inherit(own, offer.port, workload);
+        }
     }
 
     /// Takes back a name that is not that of all that happens at this end.

@@ -80,6 +80,23 @@ impl<'a> Nodes<'a> {
         (self.of(one), self.of(other))
     }
 
+    /// Who serves at this port of a server, where that only opened it for others. Ends of one name
+    /// in several network namespaces are one node: where they opened the port for different ones, it stays.
+    pub(super) fn heir(&mut self, server: Node, port: u16) -> Node {
+        let opened = self.directory.heirs().filter(|(_, at, _)| *at == port);
+        let mine = opened.filter(|(end, ..)| self.ends.get(&End::Local(**end)) == Some(&server));
+        let mut heirs: Vec<&Workload> = mine.map(|(.., workload)| workload).collect();
+        heirs.sort_unstable();
+        heirs.dedup();
+        match heirs.as_slice() {
+            [heir] => {
+                let heir = (*heir).clone();
+                self.of(heir)
+            }
+            _ => server,
+        }
+    }
+
     fn of(&mut self, workload: Workload) -> Node {
         let next = Node(self.workloads.len());
         let node = *self.identities.entry(workload.identity()).or_insert(next);

@@ -231,6 +231,36 @@ fn clients_outside_without_a_name_are_one() {
     assert_eq!(shown(one.clone(), other.clone(), Scope::Host), (one, other));
 }
 
+/// A socket of systemd's is its service's, at the port where it is.
+#[test]
+fn what_was_opened_for_another_is_that_others() {
+    let mut directory = directory();
+    let manager = |netns| Endpoint { cgroup: 77, netns, name: 7 };
+    let systemd = Process { name: "systemd".into(), exe: None, alive: true };
+    for netns in [1, 2] {
+        let known = identity::local(Some("/init.scope"), None, &systemd, "host-a");
+        assert!(directory.insert(manager(netns), known));
+    }
+    let unit = |name: &str| identity::from_cgroup(name, "host-a").unwrap();
+    assert!(directory.inherit(manager(1), 631, unit("/system.slice/cups.service")));
+    assert!(directory.inherit(manager(1), 80, unit("/system.slice/web.service")));
+    assert!(directory.inherit(manager(2), 80, unit("/system.slice/other.service")));
+    assert_eq!(directory.heir(&manager(1), 80), Some(&unit("/system.slice/web.service")));
+    assert_eq!(directory.heir(&manager(1), 22), None);
+    let from = |port, netns| server(manager(netns), "10.0.0.7", port, HTTP, counters(1, 30, 40));
+    let halves = [from(631, 1), from(22, 1), from(80, 1), from(80, 2)];
+    let found = edges(&halves, &directory, &Read::default(), &CLOCK);
+    assert_eq!(
+        found.iter().map(line).collect::<Vec<_>>(),
+        [
+            "10.0.0.7 > cups.service:631 http 1/0 40/30 cluster server",
+            "10.0.0.7 > systemd:22 http 1/0 40/30 cluster server",
+            // Which of the two it is does not follow from what they have in common.
+            "10.0.0.7 > systemd:80 http 2/0 80/60 cluster server",
+        ]
+    );
+}
+
 /// A user's names are for clients and servers, inside and outside.
 #[test]
 fn named_networks_are_one_end() {

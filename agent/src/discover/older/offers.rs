@@ -1,11 +1,11 @@
 //! Where servers of this host can be reached from elsewhere.
 
-use std::{collections::HashMap, net::IpAddr, path::Path};
+use std::{net::IpAddr, path::Path};
 
 use nix::ifaddrs::getifaddrs;
 use plainsight_ebpf::abi::Comm;
 
-use super::{Holder, Socket, State};
+use super::{Holder, Holders, Socket, State};
 
 /// A server's socket at one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,17 @@ pub struct Offer {
     pub address: IpAddr,
     /// The port.
     pub port: u16,
+    /// Where a systemd holds it for a service: the process of that service.
+    pub heir: Option<u32>,
+}
+
+// === impl Offer ===
+
+impl Offer {
+    /// Whether others than this host can reach it.
+    pub fn is_reachable(&self) -> bool {
+        is_reachable(self.address)
+    }
 }
 
 /// Addresses of this thread's network namespace that others can reach.
@@ -52,23 +63,18 @@ pub(super) fn of(
     socket: &Socket,
     netns: u64,
     addresses: &[IpAddr],
-    holders: &HashMap<u64, u32>,
+    holders: &Holders,
     cgroups: &Path,
 ) -> Vec<Offer> {
     if socket.state != State::Listen {
         return Vec::new();
     }
-    let tgid = holders.get(&socket.inode).copied().unwrap_or(0);
+    let tgid = holders.first.get(&socket.inode).copied().unwrap_or(0);
+    let heir = holders.heir(socket.inode, tgid);
     let holder = Holder::read(tgid, cgroups).unwrap_or_default();
     let cgroup = if socket.cgroup == 0 { holder.cgroup } else { socket.cgroup };
-    let offer = |address| Offer {
-        cgroup,
-        netns,
-        tgid,
-        comm: holder.comm,
-        address,
-        port: socket.local_port,
-    };
+    let (comm, port) = (holder.comm, socket.local_port);
+    let offer = |address| Offer { cgroup, netns, tgid, comm, address, port, heir };
     at(socket, addresses).map(offer).collect()
 }
 
@@ -82,7 +88,7 @@ fn at(socket: &Socket, addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
         IpAddr::V6(_) => ip.is_ipv6() || !is_v6_only,
     };
     let every = addresses.iter().copied().filter(move |ip| is_any && suits(ip));
-    every.chain(Some(own).filter(|ip| is_reachable(*ip)))
+    every.chain(Some(own).filter(|ip| !ip.is_unspecified()))
 }
 
 #[cfg(test)]
@@ -108,7 +114,8 @@ mod tests {
     fn a_listener_at_every_address_is_at_each() {
         let own = ["10.0.0.1", "192.0.2.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
         let check = |local: &str, is_v6_only, expect: &[&str]| {
-            let offers = of(&listener(local, is_v6_only), 3, &own, &HashMap::new(), Path::new("/"));
+            let offers =
+                of(&listener(local, is_v6_only), 3, &own, &Holders::default(), Path::new("/"));
             let found: Vec<String> = offers.iter().map(|offer| offer.address.to_string()).collect();
             assert_eq!(found, expect, "{local}");
             assert!(
@@ -120,16 +127,48 @@ mod tests {
         check("::", true, &["2001:db8::1"]);
         check("10.0.0.1", false, &["10.0.0.1"]);
         check("::ffff:10.0.0.1", false, &["10.0.0.1"]);
-        check("127.0.0.1", false, &[]);
-        check("::1", false, &[]);
-        check("fe80::1", false, &[]);
-        check("169.254.1.1", false, &[]);
+        for own in ["127.0.0.1", "::1", "fe80::1", "169.254.1.1"] {
+            check(own, false, &[own]);
+            let offers = of(&listener(own, false), 3, &[], &Holders::default(), Path::new("/"));
+            assert!(!offers[0].is_reachable(), "{own}");
+        }
+    }
+
+    #[test]
+    fn the_heir_is_whoever_else_holds_it() {
+        let check = |in_order: &[u32], expect: Option<u32>| {
+            let mut holders = Holders { managers: [1, 500].into(), ..Holders::default() };
+            in_order.iter().for_each(|tgid| holders.add(7, *tgid));
+            let first = in_order.first().copied().unwrap_or(0);
+            assert_eq!(holders.heir(7, first), expect, "{in_order:?}");
+        };
+        check(&[1, 812], Some(812));
+        check(&[1, 812, 813], Some(812));
+        check(&[500, 812], Some(812));
+        // It opened the socket for nobody yet, or for its own use.
+        check(&[1], None);
+        // A server with workers is itself.
+        check(&[811, 812], None);
+        check(&[], None);
+    }
+
+    #[test]
+    fn a_systemd_keeps_itself_in_a_scope_of_its_own() {
+        let check =
+            |text: &str, expect| assert_eq!(super::super::is_in_init(text), expect, "{text}");
+        check("0::/init.scope\n", true);
+        check("1:name=systemd:/init.scope\n0::/\n", true);
+        check("0::/user.slice/user-1000.slice/user@1000.service/init.scope\n", true);
+        check("0::/system.slice/a.service\n", false);
+        check("", false);
+        // This process is none, whatever it is called.
+        assert!(!super::super::is_manager(std::process::id()));
     }
 
     #[test]
     fn what_does_not_listen_offers_nothing() {
         let socket = Socket { state: State::Established, ..listener("10.0.0.1", false) };
-        assert_eq!(of(&socket, 3, &[], &HashMap::new(), Path::new("/")), []);
+        assert_eq!(of(&socket, 3, &[], &Holders::default(), Path::new("/")), []);
     }
 
     #[test]
