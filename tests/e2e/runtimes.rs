@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use plainsight_tests::harness::{Container, Edge, Namespace, Peer, Stage, count, one, report, run};
+use plainsight_tests::harness::{
+    Cgroup, Container, Edge, Namespace, Peer, Stage, count, full, one, peer_binary, report, run,
+    skip,
+};
 use serde_json::Value;
 
 const QUESTION: u64 = 1009;
@@ -91,6 +94,105 @@ fn what_runc_executes_is_its_container() {
     assert_eq!(edges.len(), 1, "{edges:?}");
     assert_eq!(edge.number("connections"), connections, "{}", edge.0);
     check(edge);
+}
+
+/// podman, with an image of nothing, in a view of the hierarchies where cgroup2 is the only one: so it
+/// makes cgroups as on a host that has no other.
+#[test]
+fn containers_of_podman_have_their_names() {
+    if !full() {
+        return skip("runtimes::containers_of_podman_have_their_names", "full counts alone");
+    }
+    let stage = Stage::set();
+    let namespace = Namespace::new();
+    // podman puts the monitors of its containers there, and leaves it behind.
+    let _monitors = stage.cgroup.child("conmon");
+    let podman = Podman::new(&stage.cgroup);
+    let [front, back] = ["front", "back"].map(|name| format!("ps-{name}-{}", std::process::id()));
+    let steps = server_steps();
+    let serve = format!("serve --listen 127.0.0.1:0 --connections 7 --steps {steps}");
+    let mut server = podman.run(&namespace, &back, &serve);
+    let to = server.address();
+    let mut client = podman.run(&namespace, &front, &format!("{},wait", connect(to, 7)));
+    client.waits();
+    stage.agent.edges_until("an edge between two containers", |edges| {
+        one(edges, &front, &back).map(check)
+    });
+    let listed = podman.command(&["ps", "--format", "{{.Names}}"]);
+    let mut listed: Vec<&str> = listed.lines().collect();
+    listed.sort_unstable();
+    let named = [back.as_str(), front.as_str()];
+    report(
+        "names of podman's own list, which are on the map",
+        format!("{named:?}"),
+        format!("{listed:?}"),
+    );
+    assert_eq!(listed, named);
+    client.proceed();
+    for _ in 1..7 {
+        client.waits();
+        client.proceed();
+    }
+    assert_eq!((client.finish().connections, server.finish().connections), (7, 7));
+}
+
+/// podman with containers below a cgroup of the test. When it is dropped, its image goes.
+struct Podman {
+    parent: String,
+    image: String,
+}
+
+// === impl Podman ===
+
+impl Podman {
+    fn new(cgroup: &Cgroup) -> Self {
+        let image = format!("plainsight-{}", std::process::id());
+        let podman = Self { parent: cgroup.within_hierarchy(), image };
+        let tar = std::env::temp_dir().join(format!("{}.tar", podman.image));
+        let made = run(Command::new("tar").arg("-cf").arg(&tar).args(["-C", "/etc", "hostname"]));
+        assert!(made.status.success(), "{}", made.stderr);
+        podman.command(&["import", tar.to_str().expect("the path is text"), &podman.image]);
+        std::fs::remove_file(tar).expect("a file can be removed");
+        podman
+    }
+
+    /// Runs a command of podman's to its end.
+    fn command(&self, arguments: &[&str]) -> String {
+        let finished = run(shell().args(arguments));
+        assert!(finished.status.success(), "{} {arguments:?}: {}", self.image, finished.stderr);
+        finished.stdout
+    }
+
+    /// Runs a peer as the first process of a container with this name.
+    fn run(&self, namespace: &Namespace, name: &str, arguments: &str) -> Peer {
+        let mut command = shell();
+        let peer = peer_binary();
+        let folder = peer.parent().expect("it lies in a folder").display().to_string();
+        command.args(["run", "-i", "--rm", "--name", name, "--cgroup-parent", &self.parent]);
+        command.args(["--network", "host", "--pids-limit=-1"]);
+        command.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
+        for shared in ["/usr", "/lib", "/lib64", "/bin", folder.as_str()] {
+            command.arg(format!("--volume={shared}:{shared}:ro"));
+        }
+        command.arg(&self.image).arg(&peer).args(arguments.split(' ')).args(["--name", "ps-same"]);
+        namespace.place(&mut command);
+        Peer::spawn(name, command)
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _removed = run(shell().args(["rmi", "--force", &self.image]));
+    }
+}
+
+fn shell() -> Command {
+    const VIEW: &str = "umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && \
+                        exec podman --storage-driver vfs --cgroup-manager cgroupfs \
+                        --events-backend file --runtime \"$(command -v runc)\" \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", VIEW, "sh"]);
+    command
 }
 
 fn check(edge: &Edge) {

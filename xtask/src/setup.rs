@@ -71,6 +71,7 @@ const FULL_TEST_PACKAGES: &[&str] = &[
     "chrony",
     "prometheus",
     "prometheus-node-exporter",
+    "podman",
 ];
 
 /// What fetches, unpacks and boots a kernel.
