@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_EXPECT=1` writes the text anew; what changed is then for the reviewer to see.
 
-use std::{env, fs, path::PathBuf, time::Duration};
+use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use plainsight::{
     export::{self, EdgeRows, MapFill, Open, ProcessUse, SERIES_LIMIT, Sample, Scans, prometheus},
@@ -207,6 +207,8 @@ fn sample(recording: &Recording, limit: usize) -> Sample {
         findings_refused: 0,
         clients_forgotten: 0,
         state_failures: 0,
+        listeners: Arc::default(),
+        names: export::Names::default(),
         process: Some(ProcessUse { resident_bytes: 9_437_184, cpu_seconds: 0.25 }),
     }
 }

@@ -8,11 +8,14 @@ mod leaves;
 mod links;
 mod older;
 mod retire;
+mod rules;
 mod servers;
 mod state;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
+    net::IpAddr,
     os::fd::AsFd as _,
     path::Path,
     sync::{
@@ -30,6 +33,7 @@ use nix::time::{ClockId, clock_gettime};
 use plainsight_core::{
     finding::{Asked, Report},
     flow::{Clock, link::Declaration},
+    identity::explain::{Explanation, Step, Subject},
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -40,7 +44,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, KernelConfig, ScanConfig},
+    config::{self, Config, KernelConfig, ScanConfig},
     discover::{
         link::Namespaces,
         listeners::Search,
@@ -75,6 +79,9 @@ const LEAVE: Duration = Duration::from_millis(1400);
 
 /// Most ends on this host that get a name of their own: two for each edge of the default map.
 const MOST_NAMES: usize = 262_144;
+
+/// Most servers that are listed at one address.
+const MOST_LISTED: usize = 16;
 
 /// Everything that can wake the loop.
 enum Wake {
@@ -127,6 +134,14 @@ impl Source for Shared {
         self.findings.report(&self.snapshot())
     }
 
+    fn explain(&self, subject: &Subject) -> Explanation {
+        let mut explanation = self.lock().explain(subject, Instant::now());
+        if let Subject::Address(ip) = subject {
+            explanation.steps.push(listening(*ip, &self.snapshot()));
+        }
+        explanation
+    }
+
     fn recent(&self) -> Vec<Bytes> {
         self.lock().recent()
     }
@@ -171,6 +186,19 @@ impl Source for Shared {
     }
 }
 
+/// Which servers on this host were reached at an address.
+fn listening(ip: IpAddr, snapshot: &Snapshot) -> Step {
+    let here = snapshot.edges.iter().filter(|edge| {
+        edge.server.host.is_some()
+            && (edge.server_address == ip || edge.reached.iter().any(|place| place.address == ip))
+    });
+    let places: BTreeSet<String> =
+        here.map(|edge| format!("{}:{}", edge.server.name, edge.server_port)).collect();
+    let places: Vec<String> = places.into_iter().take(MOST_LISTED).collect();
+    let said = (!places.is_empty()).then(|| places.join(", "));
+    Step::new("map", "servers on this host that were reached there", said)
+}
+
 /// Runs until `shutdown`, then leaves the kernel as it was.
 ///
 /// # Errors
@@ -183,7 +211,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         .with_context(|| format!("cannot listen on {}: choose another --listen", config.listen))?;
     let asked = Asked { mutual: config.one_way };
     let findings = Register::new(asked, config.state_dir.as_deref(), now()?.time);
+    let rules = config.names.as_deref().map(config::names::read).transpose()?;
     let (shared, hierarchy) = start(&config.kernel, config.cluster, &config.links, findings)?;
+    shared.lock().begin_rules(rules);
     let (stop, stopped) = oneshot::channel();
     let source = Arc::new(shared.clone());
     let server = tokio::spawn(serve::serve(listener, source, async {
@@ -196,8 +226,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let canary = send_canaries(&shared, config.canary_interval, hierarchy).await;
     let keeping = tokio::spawn(findings::keep(shared.clone()));
     let looking = tokio::spawn(links::keep(shared.clone()));
+    let naming = config.names.map(|path| tokio::spawn(rules::keep(shared.clone(), path)));
     let result = watch(&shared, shutdown).await;
-    for task in canary.into_iter().chain([comparing, keeping, looking]) {
+    for task in canary.into_iter().chain(naming).chain([comparing, keeping, looking]) {
         task.abort();
         // Until it has let go of the state. That it was cancelled is no news.
         _ = task.await;
@@ -277,7 +308,10 @@ fn start(
     let Now { boot_ns, instant, .. } = now()?;
     older::list(&mut kernel, &Places::new(&hierarchy).search(instant), boot_ns);
     kernel.adopt_others().context("taking over older connections")?;
-    let names = Names::new(root.clone(), MOST_NAMES, host()?, cluster);
+    let host = host()?;
+    // Workloads of equal names on hosts that nobody told apart are told apart by the hosts.
+    let cluster = cluster.unwrap_or_else(|| host.clone());
+    let names = Names::new(root.clone(), MOST_NAMES, host, Some(cluster));
     let retirement = Retirement::new(&kernel, config, Instant::now());
     links::warn(declared, now()?.time);
     let mut state = State::new(kernel, names, Links::new(declared), retirement, now()?)?;

@@ -9,12 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use plainsight_core::{
     finding::Severity,
+    identity::explain::Subject,
     protocol::{Security, Transport},
     record::Decision,
 };
 use serde::Deserialize;
 
-use crate::serve::filter;
+use crate::serve::{api, filter};
 
 /// Maps who talks to whom on a Linux host, and shows what is not protected on the way.
 #[derive(Debug, Parser)]
@@ -38,6 +39,8 @@ pub enum Command {
     Map(MapArgs),
     /// Show what is wrong with the hops that a running agent has seen, and what to do about it.
     Findings(FindingsArgs),
+    /// Show how the name of an address, a process or a cgroup comes about.
+    Explain(ExplainArgs),
     /// Say what was spoken in capture files, and how it was protected.
     Replay(ReplayArgs),
     /// Check what the agent needs on this host, and how a running agent is doing.
@@ -61,9 +64,13 @@ pub struct RunArgs {
     /// How log lines are written to stderr [default: text].
     #[arg(long, value_name = "FORMAT", env = "PLAINSIGHT_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Name of the cluster this host belongs to, added to each of its workloads.
+    /// Name of the cluster or site this host belongs to, added to each of its workloads [default: the
+    /// host's own name].
     #[arg(long, value_name = "NAME", env = "PLAINSIGHT_CLUSTER")]
     pub cluster: Option<String>,
+    /// File with names for networks (YAML): a list of cidr, name and owner. Read again when it changes.
+    #[arg(long, value_name = "FILE", env = "PLAINSIGHT_NAMES")]
+    pub names: Option<PathBuf>,
     /// Folder in which findings are kept from one run to the next [default: none].
     #[arg(long, value_name = "PATH", env = "PLAINSIGHT_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
@@ -242,6 +249,20 @@ pub struct FindingsArgs {
     pub output: Output,
 }
 
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// An address, the id of a process, or a cgroup: its path, or cgroup/ID.
+    #[arg(value_name = "ADDR|PID|CGROUP", value_parser = subject)]
+    pub subject: Subject,
+    /// Where the agent answers.
+    #[command(flatten)]
+    pub agent: AgentArgs,
+    /// How to print.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", env = "PLAINSIGHT_OUTPUT")]
+    pub output: Output,
+}
+
 /// `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -307,6 +328,10 @@ pub enum Output {
     Text,
     /// As the API gives it.
     Json,
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    Subject::parse(text).ok_or_else(|| api::SUBJECTS.to_owned())
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
@@ -456,6 +481,8 @@ mod tests {
             "plainsight observe --min-duration 5",
             "plainsight observe --sample 0",
             "plainsight findings --fail-on grave",
+            "plainsight explain",
+            "plainsight explain nginx",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

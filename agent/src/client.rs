@@ -80,6 +80,14 @@ impl Client {
         self.text("/api/v1/edges").await
     }
 
+    /// How the name of a subject comes about, as the agent wrote it.
+    pub async fn explain_json(&self, subject: &str) -> anyhow::Result<String> {
+        let mut url = self.url("/api/v1/explain");
+        url.query_pairs_mut().append_pair("subject", subject);
+        let response = self.send(self.http.get(url).timeout(ANSWER)).await?;
+        response.text().await.with_context(|| format!("the answer of {} broke off", self.address()))
+    }
+
     /// What is wrong, as the agent wrote it.
     pub async fn findings_json(&self) -> anyhow::Result<String> {
         self.text("/api/v1/findings").await

@@ -5,6 +5,7 @@
 //! refused with the place it came from and what to write instead.
 
 mod links;
+pub mod names;
 
 use std::{
     fmt, fs,
@@ -55,8 +56,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How to log.
     pub log_format: LogFormat,
-    /// The cluster's name, put on every local workload.
+    /// The cluster's name, put on every local workload; without one the host's own.
     pub cluster: Option<String>,
+    /// The file with names for networks.
+    pub names: Option<PathBuf>,
     /// Where findings are kept from one run to the next.
     pub state_dir: Option<PathBuf>,
     /// Whether clients without a certificate are findings.
@@ -126,6 +129,7 @@ struct File {
     ring_bytes: Option<Spanned<u32>>,
     log_format: Option<Spanned<LogFormat>>,
     cluster: Option<Spanned<String>>,
+    names: Option<Spanned<PathBuf>>,
     state_dir: Option<Spanned<PathBuf>>,
     one_way: Option<Spanned<bool>>,
     links: Option<Spanned<PathBuf>>,
@@ -156,6 +160,7 @@ impl Config {
                 .map(|c| c.value)
                 .unwrap_or_default(),
             cluster: cluster(chosen.of(typed.cluster, file.cluster))?,
+            names: chosen.of(typed.names, file.names).map(|chosen| chosen.value),
             state_dir: chosen.of(typed.state_dir, file.state_dir).map(|chosen| chosen.value),
             one_way: typed.one_way || file.one_way.is_some_and(|chosen| chosen.value),
             links: declared(chosen.of(typed.links, file.links))?,
@@ -448,6 +453,7 @@ mod tests {
             listen: "127.0.0.1:9000".parse().unwrap(),
             log_format: LogFormat::Json,
             cluster: Some("west".into()),
+            names: None,
             state_dir: Some("/var/lib/plainsight".into()),
             one_way: true,
             links: Vec::new(),
@@ -482,7 +488,7 @@ mod tests {
             "zzz: 1\n",
             "FILE:1:1: unknown key `zzz`; the keys are listen, cgroup, max-edges, edge-quota, \
              edge-idle, ring-bytes, \
-             log-format, cluster, state-dir, one-way, links",
+             log-format, cluster, names, state-dir, one-way, links",
         );
         check("max-edges: 0\n", "FILE:1:12: max-edges 0: write 1 to 16777216");
         check(

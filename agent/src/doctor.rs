@@ -4,6 +4,7 @@
 //! failures named at once. Reading is apart from judging, so that the judgement is tested on
 //! hosts that are not at hand.
 
+mod names;
 mod neighbours;
 mod running;
 mod unseen;
@@ -141,7 +142,9 @@ impl Release {
 
 /// Checks the host. Lifts this process's limit on locked memory where it may.
 pub fn preflight(config: &KernelConfig) -> Vec<Check> {
-    judge(&Host::read(config.cgroup.as_deref()), config)
+    let mut checks = judge(&Host::read(config.cgroup.as_deref()), config);
+    checks.push(names::runtimes());
+    checks
 }
 
 /// An error that names every failed check and what to do, if there is one.

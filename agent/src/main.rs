@@ -14,8 +14,8 @@ use clap::Parser as _;
 use plainsight::{
     agent,
     cli::{
-        Cli, Command, DoctorArgs, FindingsArgs, LogFormat, MapArgs, ObserveArgs, Output,
-        ReplayArgs, ReplayOutput, RunArgs, ScanArgs,
+        Cli, Command, DoctorArgs, ExplainArgs, FindingsArgs, LogFormat, MapArgs, ObserveArgs,
+        Output, ReplayArgs, ReplayOutput, RunArgs, ScanArgs,
     },
     client::{Client, NoAgent},
     config::{self, Config, KernelConfig, ScanConfig},
@@ -24,7 +24,7 @@ use plainsight::{
     serve::Snapshot,
     view::{self, Style},
 };
-use plainsight_core::escape;
+use plainsight_core::{escape, identity::explain::Explanation};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -55,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Observe(args) => client_runtime()?.block_on(observe(args)),
         Command::Map(args) => client_runtime()?.block_on(map(args)),
         Command::Findings(args) => client_runtime()?.block_on(findings(args)),
+        Command::Explain(args) => client_runtime()?.block_on(explain(args)),
         Command::Replay(args) => replay(&args),
         Command::Doctor(args) => client_runtime()?.block_on(diagnose(args)),
         Command::Version => {
@@ -130,6 +131,19 @@ async fn findings(args: FindingsArgs) -> anyhow::Result<ExitCode> {
         }
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// With status 1 where nothing is known.
+async fn explain(args: ExplainArgs) -> anyhow::Result<ExitCode> {
+    let client = Client::new(&args.agent.api)?;
+    let text = client.explain_json(&args.subject.to_string()).await?;
+    let explanation: Explanation = serde_json::from_str(&text)
+        .context("the answer explains nothing: is it another version's agent?")?;
+    view::print(&match args.output {
+        Output::Text => view::explain::text(&explanation, Style::of_stdout()),
+        Output::Json => text + "\n",
+    })?;
+    Ok(if explanation.workload.is_some() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
 }
 
 fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {

@@ -177,7 +177,10 @@ impl Recording {
         let own = known(flow::own(&event.key)).expect("every end is known");
         let peer = flow::peer(&event.key).and_then(known);
         let other = peer.unwrap_or_else(|| identity::remote(flow::ip(&event.remote)));
-        if event.key.role == Role::Client as u8 { (own, other) } else { (other, own) }
+        let is_client = event.key.role == Role::Client as u8;
+        let (client, server) = if is_client { (own, other) } else { (other, own) };
+        let [local, remote] = [event.local, event.remote].map(|address| flow::ip(&address));
+        graph::shown(client, server, graph::Scope::between(local, remote))
     }
 
     fn end(&self, json: &Value, key: &str) -> &End {

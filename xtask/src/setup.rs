@@ -47,6 +47,7 @@ const TEST_PACKAGES: &[&str] = &[
     "memcached",
     "mosquitto",
     "mosquitto-clients",
+    "runc",
 ];
 
 /// The same for the full counts alone: they are large, or need long to start.
@@ -74,6 +75,7 @@ const FULL_TEST_PACKAGES: &[&str] = &[
     "chrony",
     "prometheus",
     "prometheus-node-exporter",
+    "podman",
 ];
 
 /// What fetches, unpacks and boots a kernel.

@@ -29,6 +29,7 @@ pub use crate::flow::link::{Basis, Link};
 use crate::flow::link::{Judged, Links, Way};
 use crate::flow::{Clock, Half, Reporter};
 use crate::fnv::Fnv;
+use crate::identity::outside::{self, is_private};
 use crate::identity::{Confidence, Directory, Workload};
 pub use crate::protocol::Upgrade;
 use crate::protocol::{Reading, Security, State, Transport};
@@ -156,8 +157,7 @@ pub enum Scope {
     Loopback,
     /// Between two ends on this host.
     Host,
-    /// To a private network: RFC 1918, shared address space (RFC 6598), unique local (RFC 4193)
-    /// or link-local addresses (RFC 3927; RFC 4291, section 2.5.6).
+    /// To a private network: see [`outside::is_private`].
     Cluster,
     /// Anywhere else. A folded edge is taken for one.
     Outside,
@@ -285,6 +285,8 @@ impl Sum {
 ///   the address, because it may have gone to another host.
 /// * A half alone: the other end is an address, unless the kernel paired it.
 /// * What is older than the programs stays apart from what came since.
+/// * A server that only opened its port for another is that other.
+/// * Clients outside without a name of their own are one.
 /// * A folded half stands for many others of its cgroup: its other end is nobody.
 /// * Connections that carried no payload, and failures, belong to the one protocol that the same
 ///   client speaks with the same server; where there is none or more than one, they stay apart.
@@ -298,7 +300,9 @@ pub fn edges(
     let mut nodes = Nodes::new(halves, directory, handshakes);
     let mut sums = BTreeMap::new();
     for hop in join::hops(halves, &mut nodes) {
-        add(&mut sums, hop);
+        let server = nodes.heir(hop.server, hop.port);
+        let (client, server) = nodes.shown(hop.client, server, hop.place.scope);
+        add(&mut sums, Hop { client, server, ..hop });
     }
     let named = |(key, sum)| edge(key, sum, &nodes, links, clock);
     let mut edges: Vec<Edge> = sums.into_iter().filter_map(named).collect();
@@ -331,11 +335,23 @@ pub fn id(
     format!("e-{:012x}", hash.value() >> 16)
 }
 
+/// A client and a server as they are shown so far from each other: see [`outside::client`].
+pub fn shown(client: Workload, server: Workload, scope: Scope) -> (Workload, Workload) {
+    match scope {
+        Scope::Outside => (outside::client(client), outside::server(server)),
+        Scope::Loopback | Scope::Host | Scope::Cluster => (client, server),
+    }
+}
+
 fn hash(hash: Fnv, workload: &Workload) -> Fnv {
-    let Workload { name, kind, namespace, service, host, cluster, .. } = workload;
-    [namespace, service, host, cluster]
+    let Workload { name, kind, namespace, container, service, host, cluster, .. } = workload;
+    let hash = [namespace, service, host, cluster]
         .into_iter()
-        .fold(hash.text(name).text(kind.name()), |hash, text| hash.optional(text.as_deref()))
+        .fold(hash.text(name).text(kind.name()), |hash, text| hash.optional(text.as_deref()));
+    match container {
+        Some(container) => hash.text(container),
+        None => hash,
+    }
 }
 
 fn add(sums: &mut BTreeMap<Key, Sum>, hop: Hop) {
@@ -437,17 +453,6 @@ fn order(edge: &Edge) -> impl Ord + '_ {
     let ends = (&edge.client, &edge.server, edge.server_port, edge.transport);
     let reading = (&edge.protocol, &edge.protocol_version, edge.security, edge.state);
     (ends, reading, edge.joined_late)
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let is_shared = a == 100 && b & 0xc0 == 64;
-            ip.is_private() || ip.is_link_local() || is_shared
-        }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
-    }
 }
 
 #[cfg(test)]

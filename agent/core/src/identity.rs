@@ -1,9 +1,16 @@
-//! Who an end of a connection is: from a cgroup path, a process, or nothing but an address.
+//! Who an end of a connection is: from a cgroup path, what a container's runtime says, a process, or
+//! nothing but an address.
+
+mod decide;
+pub mod explain;
+pub mod outside;
+pub mod path;
 
 use alloc::borrow::ToOwned as _;
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
+use alloc::sync::Arc;
 use core::net::IpAddr;
 
 use plainsight_ebpf::abi::Comm;
@@ -11,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::escape;
 use crate::flow::Endpoint;
+pub use decide::{Cgroup, Container, Facts, Pod, Process, decide, from_cgroup, local};
+pub use outside::{Outside, Rule, Rules, remote};
 
 /// What sort of thing a workload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,6 +53,8 @@ pub enum MatchedBy {
     Listener,
     /// The address in the packets.
     Address,
+    /// A user's name for the network that the address is in.
+    Rule,
 }
 
 /// How much the match is worth, best first.
@@ -52,7 +63,7 @@ pub enum MatchedBy {
 pub enum Confidence {
     /// The workload cannot choose it itself.
     High,
-    /// The workload could have chosen it.
+    /// The workload could have chosen it, or it is an id for want of a name.
     Medium,
     /// It could not be checked, or says little.
     Low,
@@ -61,12 +72,15 @@ pub enum Confidence {
 /// Something that talks: a node of the map.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Workload {
-    /// Unit name, short container id, pod uid, process name or address.
+    /// Unit, container, pod or process name, or address. Where no name was found, the short id of a
+    /// container and the uid of a pod.
     pub name: String,
     /// What sort of thing it is.
     pub kind: Kind,
-    /// `user-UID` for what runs under a user's own systemd.
+    /// A pod's own; `user-UID` for what runs under a user's own systemd.
     pub namespace: Option<String>,
+    /// Which container of a pod it is, where that is known.
+    pub container: Option<String>,
     /// The service it is a part of.
     pub service: Option<String>,
     /// The host it runs on.
@@ -81,21 +95,13 @@ pub struct Workload {
     pub confidence: Confidence,
 }
 
-/// What is known of a process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Its name as the hook saw it (`comm`).
-    pub name: String,
-    /// Path of its executable, where it could be read.
-    pub exe: Option<String>,
-    /// Whether it was still there when it was looked up, and older than what the hook saw.
-    pub alive: bool,
-}
-
 /// Which workload each end on this host is. An end is resolved once and keeps its name.
 #[derive(Clone, Debug)]
 pub struct Directory {
     known: BTreeMap<Endpoint, Workload>,
+    outside: Arc<Outside>,
+    /// Who serves at a port of an end that only opened it for others.
+    heirs: BTreeMap<(Endpoint, u16), Workload>,
     capacity: usize,
     refused: u64,
 }
@@ -124,6 +130,7 @@ impl Workload {
             name: name.to_owned(),
             kind,
             namespace: None,
+            container: None,
             service: None,
             host: Some(host.to_owned()),
             cluster: None,
@@ -131,6 +138,13 @@ impl Workload {
             matched_by: MatchedBy::Cgroup,
             confidence: Confidence::High,
         }
+    }
+
+    /// Whether it stands for the other ends of a folded edge, of which nothing is known.
+    pub fn is_folded(&self) -> bool {
+        // A user may call a network so.
+        let is_nobodys = self.kind == Kind::Group && self.matched_by != MatchedBy::Rule;
+        is_nobodys && self.name == FOLDED
     }
 
     /// Who it is, without how it was recognised and who answers for it.
@@ -153,13 +167,35 @@ impl Workload {
 
 impl Directory {
     /// An empty directory that takes up to `capacity` ends.
-    pub const fn new(capacity: usize) -> Self {
-        Self { known: BTreeMap::new(), capacity, refused: 0 }
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            known: BTreeMap::new(),
+            outside: Arc::default(),
+            heirs: BTreeMap::new(),
+            capacity,
+            refused: 0,
+        }
     }
 
     /// The workload at this end, if it was resolved.
     pub fn get(&self, endpoint: &Endpoint) -> Option<&Workload> {
         self.known.get(endpoint)
+    }
+
+    /// The workload at an address that is not on this host, as far as anybody has told.
+    pub fn at(&self, ip: IpAddr) -> Workload {
+        self.outside.at(ip)
+    }
+
+    /// What is known about addresses elsewhere.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    /// Takes other names for addresses. They are for all edges, those that are there included: a
+    /// user's name is a way of reading addresses, and none of them changes hands by it.
+    pub fn set_outside(&mut self, outside: Outside) {
+        self.outside = Arc::new(outside);
     }
 
     /// Keeps the workload of an end, unless that end has one already. False where the directory is
@@ -174,6 +210,37 @@ impl Directory {
         }
         self.known.insert(endpoint, workload);
         true
+    }
+
+    /// Who serves at this port, where the end that listens there only opened it: systemd, for the service of a
+    /// socket unit.
+    pub fn heir(&self, endpoint: &Endpoint, port: u16) -> Option<&Workload> {
+        self.heirs.get(&(*endpoint, port))
+    }
+
+    /// Every port that was opened for somebody else: the end that opened it, the port, and who serves there.
+    pub fn heirs(&self) -> impl Iterator<Item = (&Endpoint, u16, &Workload)> {
+        self.heirs.iter().map(|((endpoint, port), workload)| (endpoint, *port, workload))
+    }
+
+    /// Keeps who serves at a port that an end opened for others. False where the directory is full, which
+    /// is counted.
+    pub fn inherit(&mut self, endpoint: Endpoint, port: u16, workload: Workload) -> bool {
+        let place = (endpoint, port);
+        if self.heirs.len() >= self.capacity && !self.heirs.contains_key(&place) {
+            self.refused = self.refused.saturating_add(1);
+            return false;
+        }
+        self.heirs.insert(place, workload);
+        true
+    }
+
+    /// Gives an end that it holds another workload, because the one it has is not that of all that
+    /// happens there.
+    pub fn replace(&mut self, endpoint: Endpoint, workload: Workload) {
+        if let Some(known) = self.known.get_mut(&endpoint) {
+            *known = workload;
+        }
     }
 
     /// Every end it holds, in order.
@@ -202,56 +269,8 @@ impl Directory {
     }
 }
 
-/// The unit, container or pod that a cgroup path names.
-///
-/// * A pod is named by its uid, in the form with dashes: its containers share one network, so that
-///   the pod and not the container is what talks. Its proper name is not in the path.
-/// * A container is named by the first 12 digits of its id, as its runtime prints it. What runs in
-///   a container, a whole systemd included, is that container.
-/// * A unit is the innermost service or scope, its name as systemd spells it, instance and escapes
-///   included. What runs under a user's own systemd has the namespace `user-UID`.
-///
-/// `None` for a path that names no workload of its own: the root, slices, login sessions, the
-/// `init.scope` of a systemd and plain folders. There the process tells more.
-pub fn from_cgroup(path: &str, host: &str) -> Option<Workload> {
-    let (name, kind) = if let Some(uid) = last(path, pod_uid) {
-        (uid.replace('_', "-"), Kind::Pod)
-    } else if let Some(id) = last(path, container_id) {
-        (id.chars().take(SHORT_ID).collect(), Kind::Container)
-    } else {
-        (last(path, unit)?.to_owned(), Kind::Unit)
-    };
-    let mut workload = Workload::local(&name, kind, host);
-    workload.namespace = last(path, user).map(|uid| format!("user-{uid}"));
-    Some(workload)
-}
-
-/// A local end: by its cgroup2 path, else by its path in the v1 hierarchy `name=systemd`, else by
-/// its process.
-pub fn local(
-    path: Option<&str>,
-    legacy_path: Option<&str>,
-    process: &Process,
-    host: &str,
-) -> Workload {
-    let unified = path.and_then(|path| from_cgroup(path, host));
-    let legacy = || {
-        let workload = from_cgroup(legacy_path?, host)?;
-        Some(Workload { matched_by: MatchedBy::LegacyCgroup, ..workload })
-    };
-    unified.or_else(legacy).unwrap_or_else(|| by_process(process, host))
-}
-
-/// An end of which only the address is known. Confidence is low because an address does not say
-/// who is behind it.
-pub fn remote(ip: IpAddr) -> Workload {
-    Workload {
-        host: None,
-        matched_by: MatchedBy::Address,
-        confidence: Confidence::Low,
-        ..Workload::local(&ip.to_string(), Kind::Address, "")
-    }
-}
+/// The name of what is folded.
+const FOLDED: &str = "folded";
 
 /// What stands for all the other ends of a folded edge: no name, and no address either.
 pub fn folded() -> Workload {
@@ -259,7 +278,7 @@ pub fn folded() -> Workload {
         host: None,
         matched_by: MatchedBy::Address,
         confidence: Confidence::Low,
-        ..Workload::local("folded", Kind::Group, "")
+        ..Workload::local(FOLDED, Kind::Group, "")
     }
 }
 
@@ -273,86 +292,6 @@ pub fn unresolved(endpoint: &Endpoint, comm: Option<&Comm>) -> Workload {
         confidence: Confidence::Low,
         ..Workload::local(&name, Kind::Process, "")
     }
-}
-
-/// How many digits of a container's id its runtime prints.
-const SHORT_ID: usize = 12;
-
-/// What runtimes put before a container's id in the name of its cgroup.
-const RUNTIMES: [&str; 6] =
-    ["cri-containerd-", "crio-", "docker-", "libpod-payload-", "libpod-", "containerd-"];
-
-/// The innermost component of the path that `name` finds something in.
-fn last<'a>(path: &'a str, name: impl Fn(&'a str) -> Option<&'a str>) -> Option<&'a str> {
-    path.rsplit('/').find_map(name)
-}
-
-/// The id in `<id>`, `docker-<id>.scope`, or `<slice>:cri-containerd:<id>`.
-fn container_id(component: &str) -> Option<&str> {
-    let id = component.rsplit(':').next().unwrap_or(component);
-    let id = id.strip_suffix(".scope").unwrap_or(id);
-    let id = RUNTIMES.iter().find_map(|runtime| id.strip_prefix(runtime)).unwrap_or(id);
-    (id.len() == 64 && is_hex(id)).then_some(id)
-}
-
-/// The uid in `pod<uid>` or `kubepods-burstable-pod<uid>.slice`, with dashes or underscores.
-fn pod_uid(component: &str) -> Option<&str> {
-    let slice = component.split(':').next().unwrap_or(component);
-    let (before, uid) = slice.strip_suffix(".slice").unwrap_or(slice).rsplit_once("pod")?;
-    ((before.is_empty() || before.ends_with('-')) && is_uid(uid)).then_some(uid)
-}
-
-/// A UUID (RFC 9562, section 4), or the bare 32 digits that a static pod has for one.
-fn is_uid(uid: &str) -> bool {
-    let at_dash = |at| matches!(at, 8 | 13 | 18 | 23);
-    let grouped = |(at, b): (usize, u8)| match b {
-        b'-' | b'_' => at_dash(at),
-        b => !at_dash(at) && b.is_ascii_hexdigit(),
-    };
-    match uid.len() {
-        32 => is_hex(uid),
-        36 => uid.bytes().enumerate().all(grouped),
-        _ => false,
-    }
-}
-
-fn is_hex(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// A service or scope that is a workload, and not the frame that others run in.
-fn unit(component: &str) -> Option<&str> {
-    let frame = component == "init.scope"
-        || component.starts_with("session-") && component.ends_with(".scope")
-        || user(component).is_some();
-    let (name, suffix) = component.rsplit_once('.')?;
-    (!frame && !name.is_empty() && matches!(suffix, "service" | "scope")).then_some(component)
-}
-
-/// The uid of the user whose own systemd this is.
-fn user(component: &str) -> Option<&str> {
-    let uid = component.strip_prefix("user@")?.strip_suffix(".service")?;
-    (!uid.is_empty() && uid.bytes().all(|b| b.is_ascii_digit())).then_some(uid)
-}
-
-fn by_process(process: &Process, host: &str) -> Workload {
-    Workload {
-        matched_by: MatchedBy::Process,
-        // A process that is alive can still have given itself this name.
-        confidence: if process.alive { Confidence::Medium } else { Confidence::Low },
-        ..Workload::local(process_name(process), Kind::Process, host)
-    }
-}
-
-/// The name the kernel knows, because it is the same whether or not the process is still there;
-/// the executable's only where a process has emptied its name.
-fn process_name(process: &Process) -> &str {
-    let exe = process.exe.as_deref().and_then(|exe| exe.rsplit('/').next());
-    [Some(process.name.as_str()), exe]
-        .into_iter()
-        .flatten()
-        .find(|name| !name.is_empty())
-        .unwrap_or("unknown")
 }
 
 #[cfg(test)]

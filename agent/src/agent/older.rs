@@ -110,6 +110,7 @@ pub(super) async fn compare(shared: Shared, places: Places, interval: Duration) 
         let search = tokio::task::spawn_blocking(move || places.search(std::time::Instant::now()));
         // A search that panicked is a search that found nothing out.
         let Ok(search) = search.await else { continue };
+        shared.lock().publish(&search.offers, std::time::Instant::now());
         let compared = before.and_then(|before| shared.lock().compare(&before, &search));
         if let Err(error) = compared {
             tracing::error!("comparing with the kernel's list of sockets: {error}");

@@ -15,7 +15,10 @@ use plainsight_core::{
         link::{self, Declaration, Observed, Way},
     },
     graph,
-    identity::{self, Directory},
+    identity::{
+        self, Directory, Rules,
+        explain::{Explanation, Subject},
+    },
     ledger::Ledger,
     protocol::{Class, Transport},
     record::{self, Record},
@@ -33,15 +36,16 @@ use super::{
     leaves::Leaves,
     links::Links,
     retire::Retirement,
+    rules::Reloads,
     servers::Servers,
 };
 use crate::{
     discover::{
-        names::{Names, Sighting},
-        older::Search,
+        names::{Names, Outcomes, Sighting},
+        older::{Offer, Search},
         process,
     },
-    export::{self, EdgeRows, Lost, MapFill, Open, ProcessUse, Sample, Scans},
+    export::{self, EdgeRows, Listeners, Lost, MapFill, Open, ProcessUse, Sample, Scans},
     intake::{self, Event, Scan},
     kernel::{Kernel, KernelError, Ring},
     serve::{FlowFilter, FollowError, Snapshot},
@@ -85,6 +89,8 @@ pub(super) struct State {
     received: BTreeMap<&'static str, u64>,
     undecodable: u64,
     missed: u64,
+    rules: Option<Reloads>,
+    listeners: Arc<Listeners>,
     snapshot: Option<Arc<Snapshot>>,
     canary: Option<Canary>,
 }
@@ -149,6 +155,8 @@ impl State {
             received: BTreeMap::from([("first_seen", 0), ("connection", 0)]),
             undecodable: 0,
             missed: 0,
+            rules: None,
+            listeners: Arc::default(),
             snapshot: None,
             canary: None,
         })
@@ -157,6 +165,28 @@ impl State {
     /// Takes the kernel side out of the state, to be taken out of the kernel.
     pub(super) fn into_kernel(self) -> Kernel {
         self.kernel
+    }
+
+    /// How the name of a subject comes about.
+    pub(super) fn explain(&mut self, subject: &Subject, now: Instant) -> Explanation {
+        self.names.explain(subject, now)
+    }
+
+    /// Puts the names of the names file in force, where there is one.
+    pub(super) fn begin_rules(&mut self, rules: Option<Rules>) {
+        rules.into_iter().for_each(|rules| self.set_rules(rules));
+    }
+
+    /// Puts other names for addresses in force.
+    pub(super) fn set_rules(&mut self, rules: Rules) {
+        self.rules = Some(Reloads { rules: rules.len() as u64, is_good: true });
+        self.names.set_rules(rules);
+        self.snapshot = None;
+    }
+
+    /// Notes that the names in force are not those of the file.
+    pub(super) fn refuse_rules(&mut self) {
+        self.rules = self.rules.map(|rules| Reloads { is_good: false, ..rules });
     }
 
     pub(super) fn ring(&self) -> &Ring {
@@ -289,6 +319,23 @@ impl State {
         Ok(())
     }
 
+    /// Publishes where servers can be reached.
+    pub(super) fn publish(&mut self, offers: &[Offer], now: Instant) {
+        for offer in offers {
+            self.names.inherit(offer, now);
+        }
+        let mut listeners = Listeners::default();
+        for offer in offers {
+            // What nobody else can reach is of no use to them.
+            if offer.is_reachable()
+                && let Some(server) = self.names.at(offer, now)
+            {
+                listeners.add(offer.address, offer.port, &server);
+            }
+        }
+        self.listeners = Arc::new(listeners);
+    }
+
     /// What the programs have counted.
     pub(super) fn totals(&self) -> Result<Totals, KernelError> {
         intake::totals(&self.kernel)
@@ -369,8 +416,13 @@ impl State {
 
     fn record(&self, event: &Connection) -> Record {
         let key = &event.key;
-        let own = self.workload(&flow::own(key), Some(&event.comm));
-        let address = || identity::remote(flow::ip(&event.remote));
+        let heir = match Reporter::from_code(key.role) {
+            Reporter::Server => self.names.directory().heir(&flow::own(key), key.port).cloned(),
+            Reporter::Client => None,
+        };
+        let own = heir.unwrap_or_else(|| self.workload(&flow::own(key), Some(&event.comm)));
+        let (local, remote) = (flow::ip(&event.local), flow::ip(&event.remote));
+        let address = || self.names.directory().at(remote);
         let (client, server, port) = match Reporter::from_code(key.role) {
             Reporter::Client => match self.servers.get(key) {
                 Some((server, port)) => (own, self.workload(&server, None), port),
@@ -381,6 +433,7 @@ impl State {
                 (client.unwrap_or_else(address), own, key.port)
             }
         };
+        let (client, server) = graph::shown(client, server, graph::Scope::between(local, remote));
         let reading = Class::of(key).reading();
         let transport = Transport::from_code(key.transport);
         let is_late = key.flags & LATE != 0;
@@ -461,10 +514,27 @@ impl State {
             findings_refused: 0,
             clients_forgotten: 0,
             state_failures: 0,
+            listeners: Arc::clone(&self.listeners),
+            names: self.names_sample(),
             process: process::usage().map(|usage| ProcessUse {
                 resident_bytes: usage.resident_bytes,
                 cpu_seconds: usage.cpu_seconds,
             }),
+        }
+    }
+
+    fn names_sample(&self) -> export::Names {
+        let Outcomes { resolved, late, unresolved, ambiguous } = self.names.outcomes();
+        let files = self.names.containers().answers().iter();
+        export::Names {
+            ends: vec![
+                ("resolved", resolved),
+                ("late", late),
+                ("unresolved", unresolved),
+                ("ambiguous", ambiguous),
+            ],
+            files: files.map(|((by, answer), n)| (by.name(), answer.name(), *n)).collect(),
+            rules: self.rules.map(|rules| (rules.rules, rules.is_good)),
         }
     }
 

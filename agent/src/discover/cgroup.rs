@@ -102,8 +102,17 @@ impl Cgroups {
 
     /// Whether `path` is the cgroup with this id.
     pub fn is(&self, path: &str, id: u64) -> bool {
-        let folder = self.root.join(path.trim_start_matches('/'));
-        fs::metadata(folder).is_ok_and(|folder| folder.ino() == id)
+        self.id(path) == Some(id)
+    }
+
+    /// The id of the cgroup at this path now; none where there is none.
+    pub fn id(&self, path: &str) -> Option<u64> {
+        // Nobody is led out of the hierarchy.
+        if path.split('/').any(|component| component == "..") {
+            return None;
+        }
+        let folder = fs::metadata(self.root.join(path.trim_start_matches('/'))).ok()?;
+        folder.is_dir().then(|| folder.ino())
     }
 
     fn may_walk(&self, now: Instant) -> bool {
@@ -208,6 +217,8 @@ mod tests {
         let root = fs::metadata(&tree.0).unwrap().ino();
         assert_eq!(cgroups.path(root, now).path(), Some("/"));
         assert_eq!((cgroups.len(), cgroups.is_empty(), cgroups.refused()), (3, false, 0));
+        assert_eq!(cgroups.id("/system.slice/nginx.service"), Some(service));
+        assert_eq!((cgroups.id("/gone"), cgroups.id("/system.slice/../..")), (None, None));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! a pure parser with a thin layer of input around it, so that the parsers are tested on text.
 
 pub mod cgroup;
+pub mod containers;
+mod files;
 mod holders;
 pub mod link;
 pub mod listeners;
@@ -13,3 +15,4 @@ mod netlink;
 pub mod older;
 pub mod process;
 pub mod sockets;
+pub mod units;

@@ -3,6 +3,8 @@
 //! A process may be gone, or may have become another program, by the time it is looked up. So what
 //! the hook saw counts first, and `/proc` only adds to it where it is of the same process.
 
+mod explain;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -13,13 +15,20 @@ use std::{
 use plainsight_core::{
     escape,
     flow::Endpoint,
-    identity::{self, Directory, Workload},
+    identity::{
+        self, Cgroup, Directory, Facts, Kind, MatchedBy, Rules, Workload, outside::Outside,
+        path::Place,
+    },
 };
 use plainsight_ebpf::abi::{Comm, name_id};
 
 use super::{
     cgroup::{Cgroups, Lookup},
+    containers::{Containers, Search},
+    older::Offer,
     process::{self, Process},
+    sockets::Sockets,
+    units::Units,
 };
 
 /// Most cgroups that are known at once: about 20 MB of paths.
@@ -42,9 +51,57 @@ pub struct Sighting {
 #[derive(Debug)]
 pub struct Names {
     cgroups: Cgroups,
+    containers: Containers,
+    units: Units,
     directory: Arc<Directory>,
     host: String,
     cluster: Option<String>,
+    /// Cookie of the network namespace of the host itself.
+    netns: u64,
+    /// Cgroups that hold workloads which another hierarchy tells apart.
+    mixed: BTreeSet<u64>,
+    outcomes: Outcomes,
+}
+
+/// How the ends that were looked up came out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// Named by what could be looked up.
+    pub resolved: u64,
+    /// Gone before it could be looked up: named by what the hook saw.
+    pub late: u64,
+    /// Without anything to name it by.
+    pub unresolved: u64,
+    /// More than one workload was seen at it, so that it has the name of its process.
+    pub ambiguous: u64,
+}
+
+/// What every source says of one end.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    path: Option<String>,
+    container: Arc<Search>,
+    legacy_path: Option<String>,
+    legacy_container: Arc<Search>,
+    process: Option<identity::Process>,
+}
+
+// === impl Found ===
+
+impl Found {
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            unified: Cgroup {
+                path: self.path.as_deref(),
+                container: self.container.container.as_ref(),
+            },
+            legacy: Cgroup {
+                path: self.legacy_path.as_deref(),
+                container: self.legacy_container.container.as_ref(),
+            },
+            process: self.process.as_ref().filter(|process| !process.name.is_empty()),
+        }
+    }
 }
 
 // === impl Names ===
@@ -52,8 +109,19 @@ pub struct Names {
 impl Names {
     /// Names for ends on `host`, whose cgroup2 hierarchy is at `root`; at most `capacity` of them.
     pub fn new(root: PathBuf, capacity: usize, host: String, cluster: Option<String>) -> Self {
-        let cgroups = Cgroups::new(root, MOST_CGROUPS);
-        Self { cgroups, directory: Arc::new(Directory::new(capacity)), host, cluster }
+        let mut directory = Directory::new(capacity);
+        directory.set_outside(Outside { cluster: cluster.clone(), rules: Rules::default() });
+        Self {
+            containers: Containers::new("/".into(), &root),
+            cgroups: Cgroups::new(root, MOST_CGROUPS),
+            units: Units::new("/".into()),
+            directory: Arc::new(directory),
+            host,
+            cluster,
+            netns: Sockets::here().map_or(0, |sockets| sockets.netns_cookie()),
+            mixed: BTreeSet::new(),
+            outcomes: Outcomes::default(),
+        }
     }
 
     /// All that was learnt. Whoever keeps it sees it as it is now.
@@ -66,6 +134,22 @@ impl Names {
         self.cgroups.refused()
     }
 
+    /// Takes other names for addresses elsewhere.
+    pub fn set_rules(&mut self, rules: Rules) {
+        let outside = Outside { cluster: self.cluster.clone(), rules };
+        Arc::make_mut(&mut self.directory).set_outside(outside);
+    }
+
+    /// How the ends that were looked up came out.
+    pub fn outcomes(&self) -> Outcomes {
+        self.outcomes
+    }
+
+    /// What the container runtimes' files said.
+    pub fn containers(&self) -> &Containers {
+        &self.containers
+    }
+
     /// The host's own name.
     pub fn host(&self) -> &str {
         &self.host
@@ -76,7 +160,12 @@ impl Names {
     /// found by its name; what fits it by chance is sorted out by whoever reads.
     pub fn marks(&mut self, workload: &str, now: Instant) -> BTreeSet<(u64, u32)> {
         let by_name = comm(workload).map(|comm| name_id(&comm));
-        let named = |path: &str| identity::from_cgroup(path, &self.host);
+        let (containers, host) = (&mut self.containers, &self.host);
+        let mut named = |path: &str| {
+            let search = containers.find(path, now);
+            let unified = Cgroup { path: Some(path), container: search.container.as_ref() };
+            identity::decide(&Facts { unified, ..Facts::default() }, host)
+        };
         let tree: BTreeMap<u64, bool> = self
             .cgroups
             .all(now)
@@ -97,15 +186,17 @@ impl Names {
 
     /// Cgroups that are a workload as a whole, whatever processes they have.
     pub fn leaves(&mut self, now: Instant) -> BTreeSet<u64> {
-        let host = &self.host;
-        let is_whole = |path: &str| identity::from_cgroup(path, host).is_some();
-        self.cgroups.all(now).filter(|(_, path)| is_whole(path)).map(|(id, _)| id).collect()
+        let mixed = &self.mixed;
+        let is_whole = |id: &u64, path: &str| !mixed.contains(id) && Place::of(path).is_workload();
+        self.cgroups.all(now).filter(|(id, path)| is_whole(id, path)).map(|(id, _)| id).collect()
     }
 
     /// Finds the workload at an end, unless it is known. An end whose cgroup cannot be looked up
     /// yet stays unknown, and is tried again at its next sighting.
     pub fn learn(&mut self, sighting: &Sighting, now: Instant) {
-        if self.directory.get(&sighting.endpoint).is_some() {
+        let endpoint = sighting.endpoint;
+        let known = self.directory.get(&endpoint).cloned();
+        if known.is_some() && !self.mixed.contains(&endpoint.cgroup) {
             return;
         }
         let process = match sighting.tgid {
@@ -113,8 +204,76 @@ impl Names {
             tgid => process::read(tgid).filter(|found| found.had_started(sighting.time_ns)),
         };
         let Some(path) = self.path(sighting, process.as_ref(), now) else { return };
-        let workload = self.workload(sighting, process.as_ref(), path.as_deref());
-        Arc::make_mut(&mut self.directory).insert(sighting.endpoint, workload);
+        let found = self.found(sighting, process.as_ref(), path, now);
+        let workload = self.workload(sighting, &found);
+        match known {
+            // Without its process the other hierarchy says nothing, which is no contradiction.
+            Some(known) if process.is_some() => self.doubt(sighting, &known, &workload),
+            Some(_) => {}
+            None => {
+                self.count(&found, process.is_some(), &workload);
+                Arc::make_mut(&mut self.directory).insert(endpoint, workload);
+            }
+        }
+    }
+
+    /// The workload that listens somewhere: the one that its end has, else the one that would be found.
+    pub fn at(&mut self, offer: &Offer, now: Instant) -> Option<Workload> {
+        let end = |name| Endpoint { cgroup: offer.cgroup, netns: offer.netns, name };
+        let name = name_id(&offer.comm);
+        if let Some(heir) = self.directory.heir(&end(name), offer.port) {
+            return Some(heir.clone());
+        }
+        if let Some(known) = [0, name].iter().find_map(|name| self.directory.get(&end(*name))) {
+            return Some(known.clone());
+        }
+        let process = process::read(offer.tgid);
+        let sighting =
+            Sighting { endpoint: end(name), tgid: offer.tgid, comm: offer.comm, time_ns: u64::MAX };
+        let path = self.path(&sighting, process.as_ref(), now)?;
+        let found = self.found(&sighting, process.as_ref(), path, now);
+        Some(self.workload(&sighting, &found))
+    }
+
+    /// Notes who serves where systemd, or another user's own, listens for a service that it hands the socket to.
+    pub fn inherit(&mut self, offer: &Offer, now: Instant) {
+        let Some(heir) = offer.heir else { return };
+        let own = Endpoint { cgroup: offer.cgroup, netns: offer.netns, name: name_id(&offer.comm) };
+        let Some(process) = process::read(heir) else { return };
+        let path = process.cgroups.unified.clone();
+        let id = path.as_deref().and_then(|path| self.cgroups.id(path)).unwrap_or(0);
+        let comm = comm(&process.name).unwrap_or_default();
+        let endpoint = Endpoint { cgroup: id, netns: offer.netns, name: name_id(&comm) };
+        let sighting = Sighting { endpoint, tgid: heir, comm, time_ns: u64::MAX };
+        let found = self.found(&sighting, Some(&process), path, now);
+        let workload = self.workload(&sighting, &found);
+        if self.directory.heir(&own, offer.port) != Some(&workload) {
+            Arc::make_mut(&mut self.directory).inherit(own, offer.port, workload);
+        }
+    }
+
+    /// Takes back a name that is not that of all that happens at this end.
+    fn doubt(&mut self, sighting: &Sighting, known: &Workload, workload: &Workload) {
+        let is_same = (&known.name, known.kind) == (&workload.name, workload.kind);
+        if is_same || known.kind == Kind::Process {
+            return;
+        }
+        self.outcomes.ambiguous += 1;
+        let unsure = identity::unresolved(&sighting.endpoint, Some(&sighting.comm));
+        let unsure =
+            Workload { host: Some(self.host.clone()), cluster: self.cluster.clone(), ..unsure };
+        Arc::make_mut(&mut self.directory).replace(sighting.endpoint, unsure);
+    }
+
+    fn count(&mut self, found: &Found, is_alive: bool, workload: &Workload) {
+        let Outcomes { resolved, late, unresolved, .. } = &mut self.outcomes;
+        let outcome = match &found.process {
+            _ if workload.kind != Kind::Process => resolved,
+            Some(process) if process.name.is_empty() => unresolved,
+            _ if is_alive => resolved,
+            _ => late,
+        };
+        *outcome += 1;
     }
 
     /// The cgroup's path; `Some(None)` where the cgroup is gone, `None` where it is too soon to
@@ -137,21 +296,48 @@ impl Names {
         }
     }
 
-    fn workload(
-        &self,
+    fn found(
+        &mut self,
         sighting: &Sighting,
         process: Option<&Process>,
-        path: Option<&str>,
-    ) -> Workload {
-        let legacy = process.and_then(|process| process.cgroups.systemd.as_deref());
-        let described = describe(sighting, process);
-        let workload = if described.name.is_empty() {
-            identity::from_cgroup(path.unwrap_or_default(), &self.host)
-                .unwrap_or_else(|| identity::unresolved(&sighting.endpoint, None))
-        } else {
-            identity::local(path, legacy, &described, &self.host)
+        path: Option<String>,
+        now: Instant,
+    ) -> Found {
+        let legacy_path = process.and_then(|process| process.cgroups.systemd.clone());
+        let mut container = |path: Option<&String>| {
+            path.map(|path| self.containers.find(path, now)).unwrap_or_default()
         };
-        Workload { cluster: self.cluster.clone(), ..workload }
+        Found {
+            container: container(path.as_ref()),
+            legacy_container: container(legacy_path.as_ref().filter(|_| path != legacy_path)),
+            process: Some(describe(sighting, process)),
+            path,
+            legacy_path,
+        }
+    }
+
+    fn workload(&mut self, sighting: &Sighting, found: &Found) -> Workload {
+        let endpoint = &sighting.endpoint;
+        let mut facts = found.facts();
+        let is_whole = facts.unified.path.is_some_and(|path| Place::of(path).is_workload());
+        if is_whole && endpoint.name == 0 && endpoint.netns == self.netns {
+            // All that this cgroup does in the host's own network is one end.
+            facts.legacy = Cgroup::default();
+        }
+        let decided = identity::decide(&facts, &self.host);
+        let workload = decided.unwrap_or_else(|| identity::unresolved(endpoint, None));
+        let is_legacy = workload.matched_by == MatchedBy::LegacyCgroup;
+        if is_legacy && self.mixed.len() < MOST_CGROUPS {
+            self.mixed.insert(endpoint.cgroup);
+        }
+        self.answered_for(workload)
+    }
+
+    /// With the cluster, and who answers for it.
+    fn answered_for(&mut self, workload: Workload) -> Workload {
+        let is_system_unit = workload.kind == Kind::Unit && workload.namespace.is_none();
+        let owner = is_system_unit.then(|| self.units.owner(&workload.name)).flatten();
+        Workload { cluster: self.cluster.clone(), owner, ..workload }
     }
 }
 

@@ -5,6 +5,7 @@
 //! list of its own, which is read from within: entering another one takes CAP_SYS_ADMIN, and
 //! looking at processes of other users CAP_SYS_PTRACE. What may not be looked at is counted.
 
+mod offers;
 mod roles;
 
 use std::{
@@ -24,6 +25,7 @@ use super::{
     holders::{Holder, is_dead, is_refusal, processes, sockets},
     sockets::{ListError, Socket, Sockets, State},
 };
+pub use offers::Offer;
 use roles::{Listening, pair};
 
 /// The network namespace of the thread that asks.
@@ -83,6 +85,8 @@ pub struct Older {
 pub struct Search {
     /// The older connections' ends, each once.
     pub found: Vec<Older>,
+    /// Where servers listen, but for what is reached from this host alone.
+    pub offers: Vec<Offer>,
     /// Network namespaces that this process may not enter.
     pub namespaces_refused: u64,
     /// Network namespaces whose sockets could not be listed for another reason.
@@ -97,15 +101,27 @@ pub struct Search {
 struct Processes {
     /// Those in each network namespace.
     namespaces: HashMap<OsString, Vec<u32>>,
-    /// The first that holds the socket with this inode.
-    holders: HashMap<u64, u32>,
+    holders: Holders,
     refused: u64,
+}
+
+/// Who holds the socket with an inode.
+#[derive(Debug, Default)]
+struct Holders {
+    /// The first process.
+    first: HashMap<u64, u32>,
+    /// Others, of sockets whose first is a manager.
+    others: HashMap<u64, Vec<u32>>,
+    /// Processes that open sockets for others: systemd, and those of users.
+    managers: HashSet<u32>,
 }
 
 /// What one network namespace holds.
 struct Namespace {
     cookie: u64,
     sockets: Vec<Socket>,
+    /// Those of its interfaces that others can reach.
+    addresses: Vec<IpAddr>,
 }
 
 /// Why a namespace was not looked at.
@@ -126,16 +142,21 @@ impl Search {
         let processes = Processes::read();
         let mut search = Self { processes_refused: processes.refused, ..Self::default() };
         for (name, members) in &processes.namespaces {
-            let Some(Namespace { cookie, sockets }) = search.visit(name, members) else { continue };
+            let Some(namespace) = search.visit(name, members) else { continue };
+            let Namespace { cookie, sockets, addresses } = namespace;
             let begin = search.found.len();
             let listening: Listening = sockets.iter().collect();
             let mut known = HashSet::new();
             let ends = sockets.iter().filter(|socket| known.insert(socket.cookie));
             search.found.extend(ends.filter_map(|socket| {
-                let end = describe(socket, cookie, &processes.holders, cgroups, &listening)?;
+                let end = describe(socket, cookie, &processes.holders.first, cgroups, &listening)?;
                 is_watched(end.cgroup).then_some(end)
             }));
             pair(&mut search.found, begin);
+            let offers = sockets.iter().flat_map(|socket| {
+                offers::of(socket, cookie, &addresses, &processes.holders, cgroups)
+            });
+            search.offers.extend(offers.filter(|offer| is_watched(offer.cgroup)));
         }
         search
     }
@@ -171,11 +192,42 @@ impl Processes {
     fn add(&mut self, tgid: u32) -> io::Result<()> {
         let namespace = fs::read_link(format!("/proc/{tgid}/ns/net"))?.into_os_string();
         self.namespaces.entry(namespace).or_default().push(tgid);
-        for (_, inode) in sockets(tgid)? {
-            self.holders.entry(inode).or_insert(tgid);
+        if is_manager(tgid) {
+            self.holders.managers.insert(tgid);
         }
+        sockets(tgid)?.into_iter().for_each(|(_, inode)| self.holders.add(inode, tgid));
         Ok(())
     }
+}
+
+// === impl Holders ===
+
+impl Holders {
+    fn add(&mut self, inode: u64, tgid: u32) {
+        let first = *self.first.entry(inode).or_insert(tgid);
+        if first != tgid && self.managers.contains(&first) {
+            self.others.entry(inode).or_default().push(tgid);
+        }
+    }
+
+    /// The process that a manager, its first holder, opened this socket for, if there is one by now.
+    fn heir(&self, inode: u64, first: u32) -> Option<u32> {
+        let others = self.others.get(&inode).filter(|_| self.managers.contains(&first))?;
+        others.first().copied()
+    }
+}
+
+/// A systemd, the system's own or that of a user, by its name and by where it keeps itself.
+fn is_manager(tgid: u32) -> bool {
+    let name = fs::read_to_string(format!("/proc/{tgid}/comm")).unwrap_or_default();
+    let is_in_scope =
+        || fs::read_to_string(format!("/proc/{tgid}/cgroup")).is_ok_and(|text| is_in_init(&text));
+    name.trim_end() == "systemd" && is_in_scope()
+}
+
+/// systemd moves itself into `init.scope` (systemd.special(7)).
+fn is_in_init(cgroups: &str) -> bool {
+    cgroups.lines().any(|line| line.ends_with("/init.scope"))
 }
 
 // === impl Namespace ===
@@ -215,7 +267,8 @@ impl Namespace {
 
     fn here() -> Result<Self, ListError> {
         let sockets = Sockets::here()?;
-        Ok(Self { cookie: sockets.netns_cookie(), sockets: sockets.list()? })
+        let addresses = offers::addresses();
+        Ok(Self { cookie: sockets.netns_cookie(), sockets: sockets.list()?, addresses })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Check, Outcome};
+use super::{Check, Outcome, names};
 use crate::export::prometheus::Metric;
 
 /// The most kernel memory that the maps of an agent with its default settings are meant to take.
@@ -30,6 +30,7 @@ pub fn agent(metrics: &[Metric]) -> Vec<Check> {
     let mut checks = vec![lost(metrics), balance(metrics)];
     checks.extend(canary(metrics));
     checks.extend(ends(metrics));
+    checks.extend(names::agent(metrics));
     checks.extend(maps.iter().map(map));
     checks.extend(memory(metrics, &maps));
     checks

@@ -212,6 +212,6 @@ fn only_an_agent_that_runs_and_does_not_answer_is_a_fault() {
 #[test]
 fn this_host_can_be_read() {
     let checks = preflight(&config());
-    assert_eq!(checks.len(), 6);
+    assert_eq!(checks.len(), 7);
     advice_is_given_where_it_is_due(&checks);
 }

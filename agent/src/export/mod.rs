@@ -3,7 +3,11 @@
 //! A sample is plain data, taken at one moment, so that an encoding neither waits for the agent
 //! nor sees half of a change.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use plainsight_core::{
@@ -11,6 +15,7 @@ use plainsight_core::{
     finding::{Kind, Report, Severity, State},
     flow::{Reporter, Totals},
     graph::{Edge, FailuresByKind},
+    identity::{self, Workload},
 };
 use plainsight_ebpf::abi::counters::Counter;
 
@@ -21,6 +26,9 @@ pub type Lost = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// How many series edges get unless somebody says otherwise. A scrape of so many stays under 5 MB.
 pub const SERIES_LIMIT: usize = 10_000;
+
+/// How many listeners are published.
+pub const MOST_LISTENERS: usize = 4096;
 
 /// Series that are set aside for each edge: four that every edge has, and one for the others, which
 /// are failures by the kinds that occurred, and datagrams where there are connections too.
@@ -61,6 +69,30 @@ pub struct Sample {
     pub clients_forgotten: u64,
     /// How often the state file could not be written.
     pub state_failures: u64,
+    /// Where servers of this host can be reached.
+    pub listeners: Arc<Listeners>,
+    /// Where names come from.
+    pub names: Names,
+}
+
+/// Where servers of this host can be reached from elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// Address, port and server, in order.
+    pub rows: BTreeSet<(IpAddr, u16, Party)>,
+    /// How many there is no room for.
+    pub refused: u64,
+}
+
+/// Where the names of ends come from, and how that went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Ends by how they came out.
+    pub ends: Vec<(&'static str, u64)>,
+    /// Files of container runtimes by runtime and answer.
+    pub files: Vec<(&'static str, &'static str, u64)>,
+    /// Names for networks that are in force, and whether they are those of the file.
+    pub rules: Option<(u64, bool)>,
 }
 
 /// Ends of TCP connections on this host that are open, by each of two sources at about the same
@@ -156,7 +188,7 @@ pub struct EdgeLabels {
 }
 
 /// A workload as labels name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Party {
     /// Its name.
     pub workload: String,
@@ -164,6 +196,10 @@ pub struct Party {
     pub kind: &'static str,
     /// Its namespace; empty where it has none.
     pub namespace: String,
+    /// Its cluster or site; empty where it belongs to none.
+    pub cluster: String,
+    /// Its host; empty where that does not matter: a pod is the same on any.
+    pub host: String,
 }
 
 /// Values of a row.
@@ -257,11 +293,7 @@ pub(crate) fn occurred(
 
 impl EdgeLabels {
     fn new(edge: &Edge) -> Self {
-        let [client, server] = [&edge.client, &edge.server].map(|workload| Party {
-            workload: text(&workload.name),
-            kind: workload.kind.name(),
-            namespace: workload.namespace.as_deref().map(text).unwrap_or_default(),
-        });
+        let [client, server] = [&edge.client, &edge.server].map(Party::new);
         Self {
             client,
             server,
@@ -269,6 +301,36 @@ impl EdgeLabels {
             protocol: edge.protocol.clone().into_owned(),
             security: edge.security.name(),
             reporter: reporter(&edge.reporters),
+        }
+    }
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Adds a server at an address, if there is room.
+    pub fn add(&mut self, address: IpAddr, port: u16, server: &Workload) {
+        let row = (address, port, Party::new(server));
+        if self.rows.len() < MOST_LISTENERS || self.rows.contains(&row) {
+            self.rows.insert(row);
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+// === impl Party ===
+
+impl Party {
+    fn new(workload: &Workload) -> Self {
+        let optional = |name: &Option<String>| name.as_deref().map(text).unwrap_or_default();
+        let has_host = workload.kind != identity::Kind::Pod;
+        Self {
+            workload: text(&workload.name),
+            kind: workload.kind.name(),
+            namespace: optional(&workload.namespace),
+            cluster: optional(&workload.cluster),
+            host: if has_host { optional(&workload.host) } else { String::new() },
         }
     }
 }

@@ -11,8 +11,8 @@ use anyhow::{Context as _, anyhow};
 use plainsight_ebpf::abi::counters::Counter as Kernel;
 
 use super::{
-    CanaryRuns, Counts, EdgeLabels, EdgeRows, MapFill, Open, Party, ProcessUse, Sample, Scans,
-    occurred,
+    CanaryRuns, Counts, EdgeLabels, EdgeRows, Listeners, MapFill, Names, Open, Party, ProcessUse,
+    Sample, Scans, occurred,
 };
 
 /// The content type of what [`encode`] gives.
@@ -62,11 +62,13 @@ pub fn encode(sample: &Sample) -> anyhow::Result<String> {
     write(build_info())?;
     edges(&sample.edges, &mut write)?;
     totals(sample).into_iter().try_for_each(&mut write)?;
+    listeners(&sample.listeners).into_iter().try_for_each(&mut write)?;
     sample.open.iter().flat_map(open).try_for_each(&mut write)?;
     maps(&sample.maps).into_iter().try_for_each(&mut write)?;
     write(scans(&sample.scans))?;
     sample.canary.iter().flat_map(canary).try_for_each(&mut write)?;
     findings(sample).into_iter().try_for_each(&mut write)?;
+    names_of(&sample.names).into_iter().try_for_each(&mut write)?;
     sample.process.as_ref().map(process).into_iter().flatten().try_for_each(&mut write)?;
     Ok(text)
 }
@@ -156,17 +158,89 @@ where
 
 fn names(labels: &EdgeLabels) -> Vec<Label<'_>> {
     let EdgeLabels { client, server, protocol, security, reporter, server_port: _ } = labels;
-    vec![
-        ("client_workload", &client.workload),
+    let labels = [
+        ("client_workload", client.workload.as_str()),
         ("client_kind", client.kind),
         ("client_namespace", &client.namespace),
+        ("client_cluster", &client.cluster),
+        ("client_host", &client.host),
         ("server_workload", &server.workload),
         ("server_kind", server.kind),
         ("server_namespace", &server.namespace),
+        ("server_cluster", &server.cluster),
+        ("server_host", &server.host),
         ("protocol", protocol),
         ("security", security),
         ("reporter", reporter),
+    ];
+    // A label without a value is as good as none (Prometheus' data model), and longer.
+    let is_short = |name: &str| name.ends_with("_cluster") || name.ends_with("_host");
+    labels.into_iter().filter(|(name, value)| !(is_short(name) && value.is_empty())).collect()
+}
+
+/// What fleet views name the other end of a hop by.
+fn listeners(listeners: &Listeners) -> [MetricFamily; 2] {
+    let points = listeners.rows.iter().map(|(address, port, party)| {
+        let (address, port) = (address.to_string(), port.to_string());
+        let labels = [
+            ("address", address.as_str()),
+            ("port", &port),
+            ("transport", "tcp"),
+            ("workload", &party.workload),
+            ("kind", party.kind),
+            ("namespace", &party.namespace),
+            ("cluster", &party.cluster),
+            ("host", &party.host),
+        ];
+        (pairs(labels.into_iter().filter(|(_, value)| !value.is_empty())), 1.0)
+    });
+    [
+        gauges(
+            "plainsight_listener_info",
+            "Always 1; its labels say which workload listens at an address that others can reach.",
+            points.collect::<Vec<_>>(),
+        ),
+        gauges(
+            "plainsight_listeners_refused",
+            "Listeners that are not published for want of room.",
+            [point(&[], listeners.refused)],
+        ),
     ]
+}
+
+fn names_of(names: &Names) -> Vec<MetricFamily> {
+    let ends = names.ends.iter().map(|(result, count)| point(&[("result", result)], *count));
+    let files = names
+        .files
+        .iter()
+        .map(|(runtime, answer, count)| point(&[("runtime", runtime), ("answer", answer)], *count));
+    let mut families = vec![
+        counters(
+            "plainsight_identities_total",
+            "Ends on this host that were looked up, by how that came out.",
+            ends.collect::<Vec<_>>(),
+        ),
+        counters(
+            "plainsight_runtime_files_total",
+            "State files of container runtimes that were read for names, by what they said.",
+            files.collect::<Vec<_>>(),
+        ),
+    ];
+    families.extend(names.rules.iter().flat_map(|(rules, is_good)| {
+        [
+            gauges(
+                "plainsight_names_rules",
+                "Names for networks that are in force.",
+                [point(&[], *rules)],
+            ),
+            gauges(
+                "plainsight_names_last_reload_successful",
+                "Whether the names in force are those that the names file has now.",
+                [point(&[], u64::from(*is_good))],
+            ),
+        ]
+    }));
+    families
 }
 
 /// Edges that are added up have no port in common.
@@ -175,7 +249,7 @@ fn port(labels: &EdgeLabels) -> String {
 }
 
 fn overflow_labels() -> EdgeLabels {
-    let party = || Party { workload: OVERFLOW.to_owned(), kind: "group", namespace: String::new() };
+    let party = || Party { workload: OVERFLOW.to_owned(), kind: "group", ..Party::default() };
     EdgeLabels {
         client: party(),
         server: party(),

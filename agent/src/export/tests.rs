@@ -136,15 +136,70 @@ fn edges_are_told_apart_by_their_labels() {
             ("client_workload", "curl"),
             ("client_kind", "process"),
             ("client_namespace", ""),
+            ("client_host", "here"),
             ("server_workload", "nginx"),
             ("server_kind", "process"),
             ("server_namespace", ""),
+            ("server_host", "here"),
             ("protocol", "http"),
             ("security", "none"),
             ("reporter", "both"),
             ("server_port", "8080"),
         ]
     );
+}
+
+/// Equal names in two clusters, on two hosts, in pods and in units: no series is another's.
+#[test]
+fn equal_names_elsewhere_are_others() {
+    let at = |cluster: &str, host: &str, kind: identity::Kind| {
+        let mut edge = edge("curl", "nginx", 8080, DAY);
+        for end in [&mut edge.client, &mut edge.server] {
+            (end.cluster, end.host) = (Some(cluster.into()), Some(host.into()));
+            end.kind = kind;
+        }
+        EdgeRows::new(&[edge], SERIES_LIMIT).rows.remove(0).labels
+    };
+    use identity::Kind::{Pod, Unit};
+    assert_ne!(at("west", "a", Unit), at("east", "a", Unit));
+    assert_ne!(at("west", "a", Unit), at("west", "b", Unit));
+    assert_ne!(at("west", "a", Pod), at("east", "a", Pod));
+    // A pod that moved is the same.
+    assert_eq!(at("west", "a", Pod), at("west", "b", Pod));
+}
+
+#[test]
+fn listeners_are_published_once_and_bounded() {
+    let server = edge("curl", "nginx", 8080, DAY).server;
+    let mut listeners = Listeners::default();
+    let ip = |i: u32| std::net::IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + i));
+    for i in 0..u32::try_from(MOST_LISTENERS).unwrap() + 7 {
+        listeners.add(ip(i), 80, &server);
+    }
+    listeners.add(ip(0), 80, &server);
+    assert_eq!((listeners.rows.len(), listeners.refused), (MOST_LISTENERS, 7));
+    let sample = Sample { listeners: std::sync::Arc::new(listeners), ..Sample::default() };
+    let metrics = metrics(&sample);
+    let first = metrics.iter().find(|metric| metric.name == "plainsight_listener_info").unwrap();
+    let labels = ["address", "port", "transport", "workload", "kind", "host", "namespace"];
+    let labels = labels.map(|name| first.label(name));
+    assert_eq!(labels, ["10.0.0.0", "80", "tcp", "nginx", "process", "here", ""]);
+    assert_eq!(value(&metrics, "plainsight_listeners_refused", ("", "")), 7.0);
+}
+
+#[test]
+fn where_names_come_from_is_counted() {
+    let names = Names {
+        ends: vec![("resolved", 23), ("late", 5)],
+        files: vec![("containerd", "named", 7)],
+        rules: Some((11, false)),
+    };
+    let metrics = metrics(&Sample { names, ..Sample::default() });
+    let check = |name, label, expect| assert_eq!(value(&metrics, name, label), expect, "{name}");
+    check("plainsight_identities_total", ("result", "late"), 5.0);
+    check("plainsight_runtime_files_total", ("answer", "named"), 7.0);
+    check("plainsight_names_rules", ("", ""), 11.0);
+    check("plainsight_names_last_reload_successful", ("", ""), 0.0);
 }
 
 #[test]

@@ -17,10 +17,15 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use plainsight_core::identity::explain::Subject;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{FlowFilter, FollowError, Source, follow::Lines};
+
+/// What may be asked about.
+pub(crate) const SUBJECTS: &str = "write an address, the id of a process, the path of a cgroup from the root of \
+                                   the cgroup2 hierarchy, or cgroup/ID";
 
 const JSON: &str = "application/json";
 const JSON_LINES: &str = "application/x-ndjson";
@@ -91,6 +96,7 @@ pub fn router(source: Arc<dyn Source>, port: u16, stopped: watch::Receiver<bool>
     let shared = Shared { source, port, stopped };
     Router::new()
         .route("/api/v1/edges", get(edges))
+        .route("/api/v1/explain", get(explain))
         .route("/api/v1/findings", get(findings))
         .route("/api/v1/flows", get(flows))
         .route("/metrics", get(metrics))
@@ -105,6 +111,21 @@ pub fn router(source: Arc<dyn Source>, port: u16, stopped: watch::Receiver<bool>
 async fn edges(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
     no_query("edges", query)?;
     let body = serde_json::to_vec(&*shared.source.snapshot()).map_err(internal)?;
+    Ok(([(CONTENT_TYPE, JSON)], body).into_response())
+}
+
+async fn explain(State(shared): State<Shared>, query: Pairs) -> Result<Response, Problem> {
+    let pairs = pairs(query)?;
+    let [(key, value)] = pairs.as_slice() else {
+        return Err(Problem::bad_query("explain takes one key: subject"));
+    };
+    if key != "subject" {
+        return Err(Problem::bad_query(format!("unknown key {key:?}; explain takes subject")));
+    }
+    let subject = Subject::parse(value).ok_or_else(|| Problem::bad_query(SUBJECTS))?;
+    // It reads files, which the threads that serve others do not wait for.
+    let explained = spawn_blocking(move || shared.source.explain(&subject)).await;
+    let body = serde_json::to_vec(&explained.map_err(internal)?).map_err(internal)?;
     Ok(([(CONTENT_TYPE, JSON)], body).into_response())
 }
 
@@ -146,8 +167,8 @@ fn state(good: bool, why: String) -> Response {
 }
 
 async fn not_found() -> Problem {
-    let paths = "no such path; there are /api/v1/edges, /api/v1/findings, /api/v1/flows, /metrics, \
-                 /healthz, /readyz";
+    let paths = "no such path; there are /api/v1/edges, /api/v1/explain, /api/v1/findings, \
+                 /api/v1/flows, /metrics, /healthz, /readyz";
     Problem::new(StatusCode::NOT_FOUND, paths)
 }
 

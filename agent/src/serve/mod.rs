@@ -5,7 +5,7 @@
 //! origins, and content types are not guessed. Clients can be slow or many: connections are
 //! limited, each carries one request, its head must arrive in time, and its answer must be taken.
 
-mod api;
+pub(crate) mod api;
 mod connection;
 pub(crate) mod filter;
 mod follow;
@@ -14,7 +14,11 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use plainsight_core::{finding::Report, graph::Edge};
+use plainsight_core::{
+    finding::Report,
+    graph::Edge,
+    identity::explain::{Explanation, Subject},
+};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpListener,
@@ -79,6 +83,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// What is wrong, as of the map that was last read.
     fn findings(&self) -> Report;
+
+    /// How the name of a subject comes about.
+    fn explain(&self, subject: &Subject) -> Explanation;
 
     /// The latest records, oldest first, each one JSON value and its line feed.
     fn recent(&self) -> Vec<Bytes>;

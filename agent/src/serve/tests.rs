@@ -36,6 +36,11 @@ impl Source for Fake {
         findings.report()
     }
 
+    fn explain(&self, subject: &Subject) -> Explanation {
+        let subject = subject.to_string();
+        Explanation { subject, steps: Vec::new(), workload: None, given: Vec::new() }
+    }
+
     fn recent(&self) -> Vec<Bytes> {
         vec!["{\"a\":1}".into(), "{\"b\":\"\\u001b\"}".into()]
     }

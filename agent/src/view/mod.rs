@@ -4,6 +4,7 @@
 //! [`escape::terminal`] before it is measured or printed.
 
 pub mod doctor;
+pub mod explain;
 pub mod findings;
 pub mod flow;
 pub mod map;

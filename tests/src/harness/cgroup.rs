@@ -55,6 +55,17 @@ impl Cgroup {
         &self.path
     }
 
+    /// Its path from the root of the hierarchy.
+    ///
+    /// # Panics
+    ///
+    /// If it is not text.
+    #[must_use]
+    pub fn within_hierarchy(&self) -> String {
+        let below = self.path.strip_prefix(root()).expect("it is below the root");
+        format!("/{}", below.to_str().expect("the path is text"))
+    }
+
     /// Lets `command` start in this cgroup.
     ///
     /// # Panics

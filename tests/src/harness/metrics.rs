@@ -53,6 +53,16 @@ impl Metrics {
             .sum()
     }
 
+    /// All labels of each sample with this name and these labels among theirs.
+    #[must_use]
+    pub fn labels(&self, name: &str, labels: &[(&str, &str)]) -> Vec<BTreeMap<String, String>> {
+        let has = |found: &Labels| {
+            labels.iter().all(|(name, value)| found.get(*name).is_some_and(|found| found == value))
+        };
+        let samples = self.samples.keys().filter(|(found, with)| found == name && has(with));
+        samples.map(|(_, labels)| labels.clone()).collect()
+    }
+
     /// The same for a number that must be there, and whole.
     ///
     /// # Errors

@@ -101,9 +101,19 @@ impl Peer {
     pub fn start(place: Place<'_>, name: &str, arguments: &str) -> Self {
         let mut command = Command::new(program::peer_binary());
         command.args(arguments.split(' ')).args(["--name", name]);
+        place.place(&mut command);
+        Self::spawn(name, command)
+    }
+
+    /// Starts a command that becomes a peer, or runs one, whose input and output it has.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    #[must_use]
+    pub fn spawn(name: &str, mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         program::die_with_test(&mut command);
-        place.place(&mut command);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let input = child.stdin.take().expect("standard input was asked for");
         let output = child.stdout.take().expect("standard output was asked for");

@@ -34,12 +34,12 @@ const FOLDERS: &[&str] = &[
 /// Test binaries that the guest runs, in this order; other binaries are what they start.
 pub(crate) const TESTS: &[&str] = &["kernel", "e2e"];
 
-/// Tests that need Debian's own servers, or its nftables, stay on the host: none are in the guest. So do those of
+/// Tests that need Debian's own servers, its runtimes or its nftables stay on the host: none are in the guest. So do those of
 /// what the agent makes of counts, whatever kernel counted: each start of it takes seconds under emulation, which
 /// the verifier needs.
 const E2E_ARGUMENTS: &str = "--skip debian:: --skip mutual:: --skip nat:: --skip servers:: \
     --skip api:: --skip brief:: --skip canary:: --skip churn:: --skip complete:: --skip doctor:: \
-    --skip findings:: --skip observe:: --skip scale::";
+    --skip findings:: --skip identity:: --skip observe:: --skip runtimes:: --skip scale::";
 
 /// Writes `initramfs.cpio` below `folder` and returns its path. It is not compressed: under
 /// emulation unpacking costs more than reading.

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::rules::payload;
 use crate::graph::Edge;
-use crate::identity;
 use crate::protocol::{Security, State};
 
 /// Why it is not known whether a hop is encrypted.
@@ -81,11 +80,7 @@ pub fn doubt(edge: &Edge) -> Option<Doubt> {
     let is_sealed = !matches!(edge.security, Security::None | Security::Unknown);
     match edge.state {
         _ if payload(edge) == 0 => None,
-        _ if edge.server.kind == identity::Kind::Group
-            || edge.client.kind == identity::Kind::Group =>
-        {
-            Some(Doubt::Folded)
-        }
+        _ if edge.server.is_folded() || edge.client.is_folded() => Some(Doubt::Folded),
         State::Partial => Some(Doubt::SealedInside),
         State::Encrypted | State::Upgraded => None,
         State::Plaintext if edge.protocol != "unknown" => None,

@@ -14,7 +14,6 @@ use super::severity::{self, Severity};
 use super::sidecar::Proxies;
 use crate::graph::tls::{self, EdgeTls, Seen, SeenCertificate, Strength};
 use crate::graph::{Credentials, Edge, Scope};
-use crate::identity;
 use crate::protocol::tls::{Basis, Certificate};
 use crate::protocol::{Security, State, Transport, Upgrade};
 
@@ -111,7 +110,7 @@ pub fn is_clear(edge: &Edge) -> bool {
     edge.state == State::Plaintext
         && edge.security == Security::None
         && edge.protocol != "unknown"
-        && edge.server.kind != identity::Kind::Group
+        && !edge.server.is_folded()
         && payload(edge) > 0
         && (edge.transport == Transport::Udp || edge.evidence.connections > 0)
         && is_decided(edge)

@@ -40,6 +40,7 @@ pub(super) fn workload(name: &str) -> Workload {
         name: name.into(),
         kind,
         namespace: None,
+        container: None,
         service: None,
         host: (kind != identity::Kind::Address).then(|| "host-a".into()),
         cluster: None,

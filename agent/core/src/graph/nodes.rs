@@ -7,6 +7,7 @@ use core::net::IpAddr;
 use plainsight_ebpf::abi::Comm;
 use plainsight_ebpf::abi::edge::EdgeKey;
 
+use super::Scope;
 use crate::flow::handshakes::{Dated, Read};
 use crate::flow::{Endpoint, Half};
 use crate::identity::{self, Directory, Kind, Workload};
@@ -64,13 +65,45 @@ impl<'a> Nodes<'a> {
             return *node;
         }
         let workload = self.resolve(end);
+        let node = self.of(workload);
+        self.ends.insert(end, node);
+        node
+    }
+
+    /// The nodes that a client and a server are shown as, so far from each other.
+    pub(super) fn shown(&mut self, client: Node, server: Node, scope: Scope) -> (Node, Node) {
+        let both = self.workload(client).zip(self.workload(server));
+        let Some((one, other)) = both.filter(|_| scope == Scope::Outside) else {
+            return (client, server);
+        };
+        let (one, other) = super::shown(one.clone(), other.clone(), scope);
+        (self.of(one), self.of(other))
+    }
+
+    /// Who serves at this port of a server, where that only opened it for others. Ends of one name
+    /// in several network namespaces are one node: where they opened the port for different ones, it stays.
+    pub(super) fn heir(&mut self, server: Node, port: u16) -> Node {
+        let opened = self.directory.heirs().filter(|(_, at, _)| *at == port);
+        let mine = opened.filter(|(end, ..)| self.ends.get(&End::Local(**end)) == Some(&server));
+        let mut heirs: Vec<&Workload> = mine.map(|(.., workload)| workload).collect();
+        heirs.sort_unstable();
+        heirs.dedup();
+        match heirs.as_slice() {
+            [heir] => {
+                let heir = (*heir).clone();
+                self.of(heir)
+            }
+            _ => server,
+        }
+    }
+
+    fn of(&mut self, workload: Workload) -> Node {
         let next = Node(self.workloads.len());
         let node = *self.identities.entry(workload.identity()).or_insert(next);
         match self.workloads.get_mut(node.0) {
             Some(known) => known.merge(&workload),
             None => self.workloads.push(workload),
         }
-        self.ends.insert(end, node);
         node
     }
 
@@ -81,7 +114,7 @@ impl<'a> Nodes<'a> {
 
     fn resolve(&self, end: End) -> Workload {
         match end {
-            End::Remote(ip) => identity::remote(ip),
+            End::Remote(ip) => self.directory.at(ip),
             End::Folded => identity::folded(),
             End::Local(endpoint) => match self.directory.get(&endpoint) {
                 // Of all that a cgroup does, no process is more than one part.

@@ -206,9 +206,97 @@ fn a_half_alone_knows_the_other_end_by_address() {
     let out = client(CURL, THERE, 443, TLS, counters(5, 10, 20));
     check(&[out], &["curl > 198.51.100.9:443 tls 5/0 10/20 outside client"]);
     let into = server(NGINX, THERE, 80, HTTP, counters(7, 30, 40));
-    check(&[into], &["198.51.100.9 > nginx.service:80 http 7/0 40/30 outside server"]);
+    check(&[into], &["internet > nginx.service:80 http 7/0 40/30 outside server"]);
     let edge = &map(&[into])[0];
     assert_eq!(edge.server_address, ip(HERE), "where the client reached it");
+}
+
+#[test]
+fn clients_outside_without_a_name_are_one() {
+    let ask = |i: u32, own| {
+        let from =
+            alloc::string::ToString::to_string(&core::net::Ipv4Addr::from_bits(0x0800_0000 + i));
+        server(own, &from, 80, HTTP, counters(1, 30, 40))
+    };
+    let mut halves: Vec<Half> = (0..1009).map(|i| ask(i, NGINX)).collect();
+    halves.push(ask(7, HAPROXY));
+    halves.push(server(NGINX, "10.0.0.7", 80, HTTP, counters(3, 30, 40)));
+    let internet = "internet > nginx.service:80 http 1009/0 40360/30270 outside server";
+    check(
+        &halves,
+        &[
+            "10.0.0.7 > nginx.service:80 http 3/0 40/30 cluster server",
+            "internet > haproxy.service:80 http 1/0 40/30 outside server",
+            internet,
+        ],
+    );
+    let edge = &map(&halves)[2];
+    assert_eq!((edge.client.kind, edge.client.cluster.as_deref()), (Kind::Group, None));
+    let out = client(CURL, THERE, 443, TLS, counters(5, 10, 20));
+    let server = &map(&[out])[0].server;
+    assert_eq!((server.name.as_str(), server.namespace.as_deref()), (THERE, Some("internet")));
+    let (one, other) = (identity::remote(ip(THERE)), identity::remote(ip(HERE)));
+    assert_eq!(shown(one.clone(), other.clone(), Scope::Host), (one, other));
+}
+
+/// A socket of systemd's is its service's, at the port where it is.
+#[test]
+fn what_was_opened_for_another_is_that_others() {
+    let mut directory = directory();
+    let manager = |netns| Endpoint { cgroup: 77, netns, name: 7 };
+    let systemd = Process { name: "systemd".into(), exe: None, alive: true };
+    for netns in [1, 2] {
+        let known = identity::local(Some("/init.scope"), None, &systemd, "host-a");
+        assert!(directory.insert(manager(netns), known));
+    }
+    let unit = |name: &str| identity::from_cgroup(name, "host-a").unwrap();
+    assert!(directory.inherit(manager(1), 631, unit("/system.slice/cups.service")));
+    assert!(directory.inherit(manager(1), 80, unit("/system.slice/web.service")));
+    assert!(directory.inherit(manager(2), 80, unit("/system.slice/other.service")));
+    assert_eq!(directory.heir(&manager(1), 80), Some(&unit("/system.slice/web.service")));
+    assert_eq!(directory.heir(&manager(1), 22), None);
+    let from = |port, netns| server(manager(netns), "10.0.0.7", port, HTTP, counters(1, 30, 40));
+    let halves = [from(631, 1), from(22, 1), from(80, 1), from(80, 2)];
+    let found = edges(&halves, &directory, &Read::default(), &unseen(), &CLOCK);
+    assert_eq!(
+        found.iter().map(line).collect::<Vec<_>>(),
+        [
+            "10.0.0.7 > cups.service:631 http 1/0 40/30 cluster server",
+            "10.0.0.7 > systemd:22 http 1/0 40/30 cluster server",
+            // Which of the two it is does not follow from what they have in common.
+            "10.0.0.7 > systemd:80 http 2/0 80/60 cluster server",
+        ]
+    );
+}
+
+/// A user's names are for clients and servers, inside and outside.
+#[test]
+fn named_networks_are_one_end() {
+    let mut directory = directory();
+    let mut outside = outside::Outside { cluster: Some("lab".into()), ..Default::default() };
+    let rule = |name: &str| identity::Rule { name: name.into(), owner: None, network: name.into() };
+    assert!(outside.rules.add(ip("198.51.100.0"), 24, rule("partner")));
+    assert!(outside.rules.add(ip("10.0.0.0"), 8, rule("branches")));
+    directory.set_outside(outside);
+    let halves = [
+        server(NGINX, THERE, 80, HTTP, counters(1, 30, 40)),
+        server(NGINX, "198.51.100.77", 80, HTTP, counters(1, 30, 40)),
+        server(NGINX, "10.9.9.9", 80, HTTP, counters(1, 30, 40)),
+        client(CURL, THERE, 443, TLS, counters(5, 10, 20)),
+        server(NGINX, "192.168.7.7", 80, HTTP, counters(1, 30, 40)),
+    ];
+    let found = edges(&halves, &directory, &Read::default(), &unseen(), &CLOCK);
+    assert_eq!(
+        found.iter().map(line).collect::<Vec<_>>(),
+        [
+            "192.168.7.7 > nginx.service:80 http 1/0 40/30 cluster server",
+            "branches > nginx.service:80 http 1/0 40/30 cluster server",
+            "curl > partner:443 tls 5/0 10/20 outside client",
+            "partner > nginx.service:80 http 2/0 80/60 outside server",
+        ]
+    );
+    // What is of this site alone says so.
+    assert!(found.iter().all(|edge| edge.client.host.is_some() || edge.client.cluster.is_some()));
 }
 
 #[test]

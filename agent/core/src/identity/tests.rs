@@ -1,6 +1,8 @@
 //! Tests of who an end is.
 
+use super::path::Place;
 use super::*;
+use alloc::vec::Vec;
 use proptest::prelude::*;
 
 const ID: &str = "3f4b2a1908f7e6d5c4b3a29180706050403020100f1e2d3c4b5a69788796a5b4";
@@ -20,10 +22,10 @@ fn check(path: &str, expect: Option<(Kind, &str, Option<&str>)>) {
     assert_eq!(found, expect, "{path}");
     if let Some(workload) = &workload {
         assert_eq!(workload.host.as_deref(), Some("host-a"));
-        assert_eq!(
-            (workload.matched_by, workload.confidence),
-            (MatchedBy::Cgroup, Confidence::High)
-        );
+        // An id is sure, but no name.
+        let confidence =
+            if workload.kind == Kind::Unit { Confidence::High } else { Confidence::Medium };
+        assert_eq!((workload.matched_by, workload.confidence), (MatchedBy::Cgroup, confidence));
     }
 }
 
@@ -71,6 +73,7 @@ fn containers() {
             "/system.slice/web.service/libpod-payload-ID",
             "/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope",
             "/system.slice/containerd-ID.scope",
+            "/system.slice/nerdctl-ID.scope",
             "/default/ID",
             "/system.slice/crio-ID.scope/container",
         ],
@@ -166,6 +169,120 @@ fn process(name: &str, exe: Option<&str>, alive: bool) -> Process {
     Process { name: name.to_owned(), exe: exe.map(str::to_owned), alive }
 }
 
+/// A path, and what is read out of it beside its workload.
+#[test]
+fn a_path_tells_the_container_of_a_pod_its_runtime_and_its_class() {
+    let check = |path: &str, container: Option<&str>, runtime, qos| {
+        let path = path.replace("UID_", UID_).replace("UID", UID).replace("ID", ID);
+        let place = Place::of(&path);
+        assert_eq!(
+            (place.container, place.runtime, place.qos),
+            (container, runtime, qos),
+            "{path}"
+        );
+    };
+    let pod = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID_.slice";
+    let (guaranteed, burstable) = (Some("guaranteed"), Some("burstable"));
+    check(&format!("{pod}/cri-containerd-ID.scope"), Some(ID), Some("containerd"), burstable);
+    check(&format!("{pod}/crio-ID.scope/container"), Some(ID), Some("cri-o"), burstable);
+    check(pod, None, None, burstable);
+    check("/kubepods/besteffort/podUID/ID", Some(ID), None, Some("besteffort"));
+    check("/kubepods/podUID/ID", Some(ID), None, guaranteed);
+    check("/kubepods-podUID_.slice:cri-containerd:ID", Some(ID), Some("containerd"), guaranteed);
+    check("/system.slice/docker-ID.scope", Some(ID), Some("docker"), None);
+    check("/libpod_parent/libpod-ID", Some(ID), Some("podman"), None);
+    check("/system.slice/nginx.service", None, None, None);
+    // What runs inside a pod's container is no container of the host's.
+    let other = ID.replace('3', "4");
+    let inner = format!("{pod}/cri-containerd-ID.scope/docker/{other}");
+    check(&inner, Some(ID), Some("containerd"), burstable);
+    let outer = format!("/docker/{other}{pod}/cri-containerd-ID.scope");
+    check(&outer, Some(ID), Some("containerd"), burstable);
+}
+
+#[test]
+fn a_container_may_have_a_name_of_any_form() {
+    let check = |path, expect: &[(&str, &str)]| {
+        assert_eq!(path::names(path).collect::<Vec<_>>(), expect, "{path}");
+    };
+    check("/c1", &[("c1", "/c1")]);
+    check("/c1/below", &[("below", "/c1/below"), ("c1", "/c1")]);
+    check("/batch.slice/runc-c1.scope", &[("c1", "/batch.slice/runc-c1.scope")]);
+    check("/batch.slice/crun-c1.scope", &[("c1", "/batch.slice/crun-c1.scope")]);
+    check("/system.slice:runc:c1", &[("c1", "/system.slice:runc:c1")]);
+    // The names of systemd's own.
+    check("/system.slice/nginx.service", &[]);
+    check("/user.slice/session-1.scope", &[]);
+    check("/../.", &[]);
+    check("//", &[]);
+    check("", &[]);
+    let deep = "/a".repeat(1009);
+    assert_eq!(path::names(&deep).count(), 16);
+    assert_eq!(path::names(&"x".repeat(256)).count(), 0);
+}
+
+fn container(name: Option<&str>, pod: Option<&str>) -> Container {
+    let pod =
+        pod.map(|uid| Pod { name: "web-0".into(), namespace: "shop".into(), uid: uid.into() });
+    Container { id: ID.into(), name: name.map(Into::into), pod, service: None }
+}
+
+/// Names by the path and the runtime's word together: name, namespace, container, confidence.
+#[test]
+fn a_runtime_names_what_the_path_only_numbers() {
+    type Expect<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Confidence);
+    let check = |path: &str, container: &Container, expect: Expect<'_>| {
+        let path = path.replace("UID_", UID_).replace("ID", ID);
+        let unified = Cgroup { path: Some(&path), container: Some(container) };
+        let found = decide(&Facts { unified, ..Facts::default() }, "host-a").unwrap();
+        let Workload { name, namespace, container, confidence, .. } = &found;
+        let found = (name.as_str(), namespace.as_deref(), container.as_deref(), *confidence);
+        assert_eq!(found, expect, "{path}");
+    };
+    let pod = "/kubepods.slice/kubepods-podUID_.slice/cri-containerd-ID.scope";
+    let (high, medium) = (Confidence::High, Confidence::Medium);
+    let named = container(Some("app"), Some(UID));
+    check(pod, &named, ("web-0", Some("shop"), Some("app"), high));
+    check(pod, &container(None, Some(UID)), ("web-0", Some("shop"), None, high));
+    check(pod, &container(Some("app"), Some(UID_)), ("web-0", Some("shop"), Some("app"), high));
+    // A file that speaks of another pod, or of another container, says nothing.
+    let other = STATIC_UID;
+    check(pod, &container(Some("app"), Some(other)), (UID, None, None, medium));
+    let stranger = Container { id: ID.replace('3', "4"), ..named.clone() };
+    check(pod, &stranger, (UID, None, None, medium));
+    check("/docker/ID", &stranger, ("3f4b2a1908f7", None, None, medium));
+    let docker = container(Some("db"), None);
+    check("/system.slice/docker-ID.scope", &docker, ("db", None, None, high));
+    check(
+        "/system.slice/docker-ID.scope",
+        &container(None, None),
+        ("3f4b2a1908f7", None, None, medium),
+    );
+    let rootless = "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope";
+    check(rootless, &docker, ("db", Some("user-1000"), None, high));
+    // With a name of its own for a cgroup the path says nothing, and the runtime all.
+    let direct = Container { id: "c1".into(), name: Some("c1".into()), ..Container::default() };
+    check("/c1", &direct, ("c1", None, None, high));
+    // In a pod's cgroup without a word about the pod, the container's name is not the pod's.
+    check(pod, &docker, (UID, None, None, medium));
+}
+
+/// Docker on a hybrid host: the process stays in the cgroup2 directory of who started it.
+#[test]
+fn a_container_of_the_other_hierarchy_is_no_part_of_the_unit_that_started_it() {
+    let (containerd, docker) = ("/system.slice/containerd.service", format!("/docker/{ID}"));
+    let named = container(Some("db"), None);
+    let unified = Cgroup { path: Some(containerd), container: None };
+    let legacy = Cgroup { path: Some(&docker), container: Some(&named) };
+    let found = decide(&Facts { unified, legacy, process: None }, "host-a").unwrap();
+    assert_eq!((found.name.as_str(), found.matched_by), ("db", MatchedBy::LegacyCgroup));
+    // A container in the unified hierarchy is what the kernel half sees.
+    let facts = Facts { unified: legacy, legacy: unified, process: None };
+    let found = decide(&facts, "host-a").unwrap();
+    assert_eq!((found.name.as_str(), found.matched_by), ("db", MatchedBy::Cgroup));
+    assert_eq!(decide(&Facts::default(), "host-a"), None);
+}
+
 #[test]
 fn a_local_end_is_named_by_the_best_there_is() {
     let curl = process("curl", Some("/usr/bin/curl"), true);
@@ -212,6 +329,15 @@ fn a_remote_end_is_its_address() {
     };
     check("192.0.2.7");
     check("2001:db8::7");
+}
+
+#[test]
+fn of_groups_only_the_folded_one_is_nobody() {
+    let internet = outside::client(remote("192.0.2.1".parse().unwrap()));
+    assert!(folded().is_folded() && !internet.is_folded());
+    // A user may call a network so.
+    let named = Workload { matched_by: MatchedBy::Rule, ..folded() };
+    assert!(!named.is_folded());
 }
 
 #[test]
@@ -265,7 +391,7 @@ fn a_workload_is_written_as_the_interface_says() {
     let json = serde_json::to_string(&workload).unwrap();
     assert_eq!(
         json,
-        r#"{"name":"nginx.service","kind":"unit","namespace":null,"service":null,"host":"a","cluster":null,"owner":null,"matched_by":"cgroup","confidence":"high"}"#
+        r#"{"name":"nginx.service","kind":"unit","namespace":null,"container":null,"service":null,"host":"a","cluster":null,"owner":null,"matched_by":"cgroup","confidence":"high"}"#
     );
     assert_eq!(serde_json::from_str::<Workload>(&json).unwrap(), workload);
     for kind in [Kind::Unit, Kind::Container, Kind::Pod, Kind::Process, Kind::Group, Kind::Address]
@@ -304,6 +430,13 @@ proptest! {
     #[test]
     fn any_text_is_a_path(path in any::<String>()) {
         let _ = from_cgroup(&path, "host-a");
+    }
+
+    #[test]
+    fn a_container_is_looked_for_below_no_other_folder(path in any::<String>()) {
+        for (name, path) in path::names(&path) {
+            prop_assert!(!name.contains('/') && name != ".." && !path.is_empty());
+        }
     }
 
     #[test]

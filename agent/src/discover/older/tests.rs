@@ -90,7 +90,7 @@ fn both_ends_in_this_process_are_found() {
         asked += 1;
         true
     });
-    assert_eq!(search.found.len(), asked);
+    assert_eq!(search.found.len() + search.offers.len(), asked);
     let of = |port| search.found.iter().find(|end| end.local_port == port && end.tgid != 0);
     let [client, server] = [from, at].map(|at| of(at.port()).expect("both ends"));
     assert_eq!((client.role, server.role), (Role::Client, Role::Server));
@@ -104,6 +104,6 @@ fn both_ends_in_this_process_are_found() {
 #[test]
 fn what_is_not_watched_is_left_out() {
     let search = Search::run(Path::new("/nowhere"), |_| false);
-    assert!(search.found.is_empty());
+    assert!(search.found.is_empty() && search.offers.is_empty());
     assert_eq!(search.namespaces_failed, 0);
 }
