@@ -27,7 +27,28 @@ struct Way {
     counters: &'static [&'static str],
     /// How many connections have to go another way first.
     others: u64,
+    gaps: &'static [Gap],
 }
+
+/// What is known not to be right yet, of which conversations, and why. The day it is, the test fails
+/// until this is taken out.
+struct Gap {
+    cases: &'static [&'static str],
+    watched: &'static [Watched],
+    reason: &'static str,
+}
+
+const UNPAIRED: Gap = Gap {
+    cases: &["http1", "http2"],
+    watched: &[Watched::Both],
+    reason: "a server's end that is settled before its client is established stays unpaired",
+};
+
+const SPLIT: Gap = Gap {
+    cases: &["tls-spelt", "pg-spelt"],
+    watched: &[Watched::Both, Watched::Client],
+    reason: "a message that begins in the SYN and goes on behind it is taken for two",
+};
 
 const FAST_OPEN: Way = Way {
     name: "the SYN",
@@ -36,6 +57,7 @@ const FAST_OPEN: Way = Way {
     server: "--fast-open 7",
     counters: &["TCPFastOpenActive", "TCPFastOpenPassive"],
     others: 0,
+    gaps: &[UNPAIRED, SPLIT],
 };
 
 /// The first connection to an address brings the cookie.
@@ -50,6 +72,7 @@ const DEFERRED: Way = Way {
     server: "--defer-accept 7",
     counters: &["TCPDeferAcceptDrop"],
     others: 0,
+    gaps: &[],
 };
 
 #[test]
@@ -136,15 +159,27 @@ impl Way {
             }
             stage.agent.settle();
             let edges = stage.agent.edges();
+            let what = format!("conversations that begin in {}, {watched:?} watched", self.name);
+            let known: Vec<&Gap> =
+                self.gaps.iter().filter(|gap| gap.watched.contains(&watched)).collect();
+            let gap = |case: &Case| known.iter().find(|gap| gap.cases.contains(&case.name));
+            let mut wrong = Vec::new();
             for case in cases() {
-                let what = format!("first payload in {}, {watched:?} watched", self.name);
-                case.check(edge(&edges, case), &what);
+                match (right(&edges, case, watched), gap(case)) {
+                    (Ok(()), None) => {}
+                    (Err(reason), None) => wrong.push(format!("{}: {reason}", case.name)),
+                    (Ok(()), Some(gap)) => {
+                        wrong.push(format!("{} is right: {}", case.name, gap.reason))
+                    }
+                    (Err(reason), Some(gap)) => report(
+                        &format!("{what}: {}", case.name),
+                        format!("known gap: {}", gap.reason),
+                        reason,
+                    ),
+                }
             }
-            report(
-                &format!("conversations that begin in {}, {watched:?} watched", self.name),
-                cases().count(),
-                cases().count(),
-            );
+            assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
+            report(&what, cases().count(), cases().filter(|case| gap(case).is_none()).count());
         }
     }
 
@@ -172,6 +207,26 @@ impl Way {
 fn edge<'a>(edges: &'a [Edge], case: &Case) -> &'a Edge {
     let Case { name, .. } = case;
     watched::edge(edges, &format!("c-{name}"), &format!("s-{name}")).expect("one edge")
+}
+
+/// Whether both ends say what it is, on one edge.
+fn right(edges: &[Edge], case: &Case, watched: Watched) -> Result<(), String> {
+    let Case { name, .. } = case;
+    let found = watched::all(edges, &format!("c-{name}"), &format!("s-{name}"));
+    if let Some(different) = found.iter().find_map(|edge| case.difference(edge)) {
+        return Err(different);
+    }
+    let shown: Vec<_> =
+        found.iter().map(|edge| (edge.reporters(), edge.number("connections"))).collect();
+    match found[..] {
+        [edge]
+            if edge.number("connections") == CONNECTIONS
+                && edge.reporters().len() as u64 == watched.ends() =>
+        {
+            Ok(())
+        }
+        _ => Err(format!("on edges apart, by reporters and connections: {shown:?}")),
+    }
 }
 
 fn finish(client: Peer, server: Peer, name: &str) {

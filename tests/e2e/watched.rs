@@ -31,13 +31,15 @@ impl Watched {
 
 /// The one edge of a client and a server of these names. Who is not watched has no name.
 pub(crate) fn edge<'a>(edges: &'a [Edge], client: &str, server: &str) -> Result<&'a Edge, String> {
-    let mut found = edges.iter().filter(|edge| edge.client() == client || edge.server() == server);
-    match (found.next(), found.next()) {
-        (Some(edge), None) => Ok(edge),
-        (first, second) => {
-            let all = [first, second].into_iter().flatten().chain(found);
-            let shown: String = all.map(|edge| format!("{}\n", edge.0)).collect();
-            Err(format!("not one edge of {client} and {server}:\n{shown}"))
-        }
-    }
+    let found = all(edges, client, server);
+    let [edge] = found[..] else {
+        let shown: String = found.iter().map(|edge| format!("{}\n", edge.0)).collect();
+        return Err(format!("not one edge of {client} and {server}:\n{shown}"));
+    };
+    Ok(edge)
+}
+
+/// All edges of either.
+pub(crate) fn all<'a>(edges: &'a [Edge], client: &str, server: &str) -> Vec<&'a Edge> {
+    edges.iter().filter(|edge| edge.client() == client || edge.server() == server).collect()
 }
