@@ -27,28 +27,7 @@ struct Way {
     counters: &'static [&'static str],
     /// How many connections have to go another way first.
     others: u64,
-    gaps: &'static [Gap],
 }
-
-/// What is known not to be right yet, of which conversations, and why. The day it is, the test fails
-/// until this is taken out.
-struct Gap {
-    cases: &'static [&'static str],
-    watched: &'static [Watched],
-    reason: &'static str,
-}
-
-const UNPAIRED: Gap = Gap {
-    cases: &["http1", "http2"],
-    watched: &[Watched::Both],
-    reason: "a server's end that is settled before its client is established stays unpaired",
-};
-
-const SPLIT: Gap = Gap {
-    cases: &["tls-spelt", "pg-spelt"],
-    watched: &[Watched::Both, Watched::Client],
-    reason: "a message that begins in the SYN and goes on behind it is taken for two",
-};
 
 const FAST_OPEN: Way = Way {
     name: "the SYN",
@@ -57,7 +36,6 @@ const FAST_OPEN: Way = Way {
     server: "--fast-open 7",
     counters: &["TCPFastOpenActive", "TCPFastOpenPassive"],
     others: 0,
-    gaps: &[UNPAIRED, SPLIT],
 };
 
 /// The first connection to an address brings the cookie.
@@ -72,7 +50,6 @@ const DEFERRED: Way = Way {
     server: "--defer-accept 7",
     counters: &["TCPDeferAcceptDrop"],
     others: 0,
-    gaps: &[],
 };
 
 #[test]
@@ -160,26 +137,14 @@ impl Way {
             stage.agent.settle();
             let edges = stage.agent.edges();
             let what = format!("conversations that begin in {}, {watched:?} watched", self.name);
-            let known: Vec<&Gap> =
-                self.gaps.iter().filter(|gap| gap.watched.contains(&watched)).collect();
-            let gap = |case: &Case| known.iter().find(|gap| gap.cases.contains(&case.name));
-            let mut wrong = Vec::new();
-            for case in cases() {
-                match (right(&edges, case, watched), gap(case)) {
-                    (Ok(()), None) => {}
-                    (Err(reason), None) => wrong.push(format!("{}: {reason}", case.name)),
-                    (Ok(()), Some(gap)) => {
-                        wrong.push(format!("{} is right: {}", case.name, gap.reason))
-                    }
-                    (Err(reason), Some(gap)) => report(
-                        &format!("{what}: {}", case.name),
-                        format!("known gap: {}", gap.reason),
-                        reason,
-                    ),
-                }
-            }
+            let wrong: Vec<String> = cases()
+                .filter_map(|case| {
+                    let reason = right(&edges, case, watched).err()?;
+                    Some(format!("{}: {reason}", case.name))
+                })
+                .collect();
             assert!(wrong.is_empty(), "{what}:\n{}", wrong.join("\n"));
-            report(&what, cases().count(), cases().filter(|case| gap(case).is_none()).count());
+            report(&what, cases().count(), cases().count() - wrong.len());
         }
     }
 

@@ -64,6 +64,8 @@ pub(super) extern "C" fn read(talk: u64, of: u64) -> u64 {
 pub(super) fn begin(state: &mut SocketState, sent: u32, received: u32) {
     state.sent.start(sent);
     state.received.start(received);
+    // What went with the SYN was said before anything was known of the other direction.
+    state.sent.face(received);
 }
 
 /// A segment arrives on an open connection. Its place in the stream decides what it is worth, and
@@ -150,6 +152,8 @@ pub(super) fn take_early(state: &mut SocketState, client_port: u16) -> bool {
 #[inline(always)]
 pub(super) fn decide_early(state: &mut SocketState) {
     decide::<false>(state);
+    // The rest of the message is in no segment any more.
+    state.received.search(0);
     state.news = 1;
 }
 

@@ -317,7 +317,8 @@ pub(super) extern "C" fn return_quota(cgroup: u64, generation: u64) -> u64 {
     let lock = ptr::from_mut(&mut quota.lock).cast();
     // SAFETY: as in `take_quota`.
     unsafe { bpf_spin_lock(lock) };
-    quota.used -= 1;
+    // Taken while there was no room for the entry, it was not counted.
+    quota.used -= u32::from(quota.used != 0);
     // SAFETY: as above.
     unsafe { bpf_spin_unlock(lock) };
     1

@@ -301,7 +301,7 @@ pub(super) fn classify(state: &mut SocketState, now: bool) -> Option<&'static mu
     let is_over = reading.is_settled || state.done_in & state.done_out != 0;
     let mut edge = None;
     if is_over || now || reading.is_lasting() {
-        let pair = late_pair(state);
+        let pair = late_pair(state, now);
         let flow = &mut state.flow;
         let is_counted = is_counted_as(flow, reading);
         if (pair.is_some() || !is_counted) && edge::move_out(flow) {
@@ -312,7 +312,9 @@ pub(super) fn classify(state: &mut SocketState, now: bool) -> Option<&'static mu
             edge = edge::move_in(flow);
         }
     }
-    state.settled = (is_over && !share::is_open(state)).into();
+    // With payload in the SYN the server may know all before its client is established.
+    let is_owed = state.deferred != 0 && state.joined_acked_or_pair != 0 && !late::is_late(state);
+    state.settled = (is_over && !is_owed && !share::is_open(state)).into();
     edge
 }
 
@@ -331,14 +333,19 @@ fn count_as(flow: &mut Flow, reading: Reading) {
     flow.secret = reading.secret;
 }
 
-/// What the client's end has left since this end was established before it.
+/// What the client's end has left since this end was established before it. After an epoch there
+/// is no such client on this host: it `gives_up`.
 #[inline(always)]
-fn late_pair(state: &mut SocketState) -> Option<Pair> {
-    if state.joined_acked_or_pair == 0 {
+fn late_pair(state: &mut SocketState, gives_up: bool) -> Option<Pair> {
+    if state.joined_acked_or_pair == 0 || late::is_late(state) {
         return None;
     }
-    let pair = maps::take_pair(state.joined_acked_or_pair)?;
-    state.joined_acked_or_pair = 0;
-    count(Counter::Paired, 1);
-    Some(pair)
+    let pair = maps::take_pair(state.joined_acked_or_pair);
+    if pair.is_some() {
+        count(Counter::Paired, 1);
+    }
+    if pair.is_some() || gives_up {
+        state.joined_acked_or_pair = 0;
+    }
+    pair
 }

@@ -72,6 +72,12 @@ impl Message {
         }
     }
 
+    /// The other direction begins at this number, whatever of this one was sent before.
+    #[inline(always)]
+    pub const fn face(&mut self, other: u32) {
+        self.other = other;
+    }
+
     /// What of a segment's payload is new. `received` is how far TCP has got, where that is known
     /// to be no further than what the segment may bring; a sender has got as far as it sends.
     #[inline(always)]
@@ -361,6 +367,18 @@ mod tests {
             begins
         };
         assert_eq!([1, 1, 4, 4, 4].map(&mut step), [true, false, true, false, false]);
+    }
+
+    #[test]
+    fn a_message_that_begins_in_the_syn_goes_on_behind_it() {
+        let mut message = Message::default();
+        message.start(1);
+        let fresh = message.fresh(1, 3, 1).unwrap();
+        assert!(message.advance(1, fresh, 0));
+        message.count(3);
+        message.face(100);
+        let fresh = message.fresh(4, 3, 4).unwrap();
+        assert!(!message.advance(4, fresh, 100));
     }
 
     #[test]

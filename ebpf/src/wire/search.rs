@@ -113,9 +113,11 @@ const fn of_client(protocol: u8, tell: u8, window: &Window) -> (Search, Place, u
     const MYSQL: u8 = Protocol::Mysql as u8;
     const AMQP: u8 = Protocol::Amqp as u8;
     match protocol {
-        HTTP | STOMP => (Search::Headers, Place::Start, 0),
+        // A body may be a message, too, where the server has said that it wants it.
+        HTTP | STOMP if tell != Tell::None as u8 => (Search::Headers, Place::Start, 0),
         HTTP2 => (Search::Fields, Place::Inside, 0),
-        NATS => (Search::Names, Place::Inside, 0),
+        // Names in what is published are nobody's credentials.
+        NATS if tell == Tell::Commit as u8 => (Search::Names, Place::Inside, 0),
         MYSQL if tell == Tell::Commit as u8 => (Search::Login, Place::User, LOGIN),
         AMQP if window.word(7) == 0x000a_000b => (Search::StartOk, Place::Properties, START_OK),
         _ => (Search::None, Place::Inside, 0),
@@ -564,5 +566,10 @@ mod tests {
         );
         let connect = b"CONNECT {\"verbose\":false,\"user\":\"a\",\"pass\":\"b\"}\r\n";
         client(Protocol::Nats, Tell::Commit, connect, Secret::NatsPassword);
+        let publish = b"PUB a 15\r\n{\"pass\":\"word\"}\r\n";
+        let nothing = (Find::None, Secret::None);
+        check(Side::Client, Protocol::Nats, Tell::None, publish, nothing);
+        let body = b"a: b\r\nAuthorization: Basic QTpC\r\n";
+        check(Side::Client, Protocol::Http, Tell::None, body, nothing);
     }
 }

@@ -188,7 +188,10 @@ impl Talk {
     #[inline(always)]
     pub const fn is_agreed(&self) -> bool {
         let hellos = self.client.said & self.server.said & HELLO != 0;
-        hellos || self.client.protocol != 0 && self.client.protocol == self.server.protocol
+        let (client, server) = (self.client.protocol, self.server.protocol);
+        // Of gRPC the server's frames show no more than HTTP/2.
+        let is_grpc = client == Protocol::Grpc as u8 && server == Protocol::Http2 as u8;
+        hellos || client != 0 && client == server || is_grpc
     }
 
     /// Whether no message that is still to come can change the reading or add authentication.

@@ -32,13 +32,18 @@ pub(super) const fn head(message: &Message<'_>) -> Head {
 
 /// Whether a length stands in front of a message of LDAP, as it does once a mechanism seals them
 /// (RFC 4422, section 3.7). A token of Kerberos says itself if it is only signed (RFC 4121, section
-/// 4.2.2).
+/// 4.2.2); behind a signature of NTLM (MS-NLMP, section 2.2.2.9.1) the message shows. Of a long one
+/// the length proves little, so that must begin with a token that is known.
 #[inline(never)]
 const fn is_wrapped(message: &Message<'_>) -> bool {
     let window = &message.window();
     let whole = window.word(0).wrapping_add(4);
-    let fits = if message.len == u8::MAX { whole >= 255 } else { whole == window.length() };
-    let is_signed = window.half(4) == 0x0504 && window.byte(6) & 2 == 0;
+    let (is_kerberos, is_ntlm) = (window.half(4) == 0x0504, window.word(4) == 0x0100_0000);
+    let is_signed = is_kerberos && window.byte(6) & 2 == 0 || is_ntlm && window.byte(20) == 0x30;
+    let fits = match message.len {
+        u8::MAX => whole >= 255 && (is_kerberos || is_ntlm || window.byte(4) == 0x60),
+        _ => whole == window.length(),
+    };
     window.has(21) && whole < 1 << 24 && fits && window.byte(4) != 0x30 && !is_signed
 }
 

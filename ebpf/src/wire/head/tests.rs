@@ -53,6 +53,16 @@ fn what_ldap_seals() {
     // Another mechanism, and one that leaves the message as it is.
     check([9, 9, 9], true);
     check([0x30, 57, 2], false);
+    let ntlm = |first: u8| {
+        let message = [&[0, 0, 0, 60, 1, 0, 0, 0][..], &[7; 12], &[first], &[7; 43]].concat();
+        let before = Before { own: Ldap as u8, heard: Ldap as u8, is_opening: false, ..SERVER };
+        head(&Start::new(&message), message.len() as u32, before) == Head::of(Ldap, Tell::Sealed)
+    };
+    assert!(ntlm(0x99) && !ntlm(0x30));
+    // A part of a long result that looks like a length.
+    let before = Before { own: Ldap as u8, heard: Ldap as u8, is_opening: false, ..SERVER };
+    let part = [&[0, 0, 9, 9, 7][..], &[7; 300]].concat();
+    assert_ne!(head(&Start::new(&part), 305, before), Head::of(Ldap, Tell::Sealed));
 }
 
 #[test]

@@ -81,7 +81,10 @@ fn is_ldap_sealed(course: &Course<'_>) -> bool {
     course.said(Side::Client).any(is_wrapped) || course.said(Side::Server).any(is_wrapped)
 }
 
-/// Whether a token of Kerberos does not say that it is sealed (RFC 4121, section 4.2.2).
+/// Whether a token of Kerberos does not say that it is sealed (RFC 4121, section 4.2.2), or the
+/// message shows behind a signature of NTLM (MS-NLMP, section 2.2.2.9.1).
 fn is_only_signed(token: &[u8]) -> bool {
-    token.starts_with(&[5, 4]) && token.get(2).is_some_and(|flags| flags & 2 == 0)
+    let is_kerberos = token.starts_with(&[5, 4]);
+    is_kerberos && token.get(2).is_some_and(|flags| flags & 2 == 0)
+        || token.starts_with(&[1, 0, 0, 0]) && token.get(16) == Some(&0x30)
 }
