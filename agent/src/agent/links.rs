@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{SCAN_INTERVAL, Shared};
-use crate::discover::link::{self, Namespaces};
+use crate::discover::link::{self, GONE, Namespaces};
 
 /// Ways that are kept; the link of one beyond them is unknown.
 const MOST: usize = 16_384;
@@ -77,8 +77,14 @@ impl Links {
         mem::replace(from, rest)
     }
 
+    /// What was seen before a namespace ended is all that will ever be known of ways from it.
     fn keep(&mut self, seen: Observed) {
-        Arc::make_mut(&mut self.observed).extend(seen);
+        let observed = Arc::make_mut(&mut self.observed);
+        for (way, judged) in seen {
+            if judged.evidence != GONE || !observed.contains_key(&way) {
+                observed.insert(way, judged);
+            }
+        }
     }
 
     /// From now on only these ways are known; the others are nobody's any more.
@@ -200,6 +206,16 @@ mod tests {
         links.keep(seen(&ways));
         learn(&mut links, [0, 1, 2, 3].into_iter());
         assert_eq!((links.take().len(), links.refused()), (1, 0));
+    }
+
+    #[test]
+    fn what_was_seen_stays_when_its_namespace_ends() {
+        let mut links = Links::new(&[]);
+        learn(&mut links, [0].into_iter());
+        let way = links.take().first().copied().unwrap();
+        links.keep([(way, Judged::observed(Link::Wireguard, "by wg0"))].into());
+        links.keep([(way, Judged::unknown(GONE))].into());
+        assert_eq!(links.observed()[&way].link, Link::Wireguard);
     }
 
     #[test]

@@ -237,6 +237,10 @@ impl Containers {
     fn ask(&mut self, path: &str) -> Search {
         let place = Place::of(path);
         let mut search = Search::default();
+        // Below a user's own systemd the path is that user's to choose, another's id among it.
+        if place.user.is_some() {
+            return search;
+        }
         match place.container {
             Some(id) => self.by_id(id, &place, &mut search),
             None if place.pod.is_none() => self.by_name(path, &mut search),

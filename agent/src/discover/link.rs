@@ -16,7 +16,7 @@ use std::{collections::BTreeSet, net::IpAddr, ops::ControlFlow, thread};
 
 use plainsight_core::flow::link::{Judged, Link, Observed, Way};
 
-pub use namespace::Namespaces;
+pub use namespace::{GONE, Namespaces};
 
 use device::{Device, Nature};
 use ipsec::{Packets, Treatment};

@@ -212,8 +212,9 @@ impl Findings {
             let was_sealed = self.was_sealed(listener, edge);
             let around = Surroundings { now, asked: self.asked, proxies: &proxies, was_sealed };
             let said = rules::said(kind, edge, &around)?;
-            let is_folded = [&edge.client, &edge.server].map(|end| folded.contains(&who(end)));
-            let good = if is_folded.contains(&true) { 0 } else { said.good };
+            let ends = [&edge.client, &edge.server];
+            let is_unsure = ends.iter().any(|end| is_many(end) || folded.contains(&who(end)));
+            let good = if is_unsure { 0 } else { said.good };
             Some(Said { good, ..said })
         };
         let listeners: Vec<Listener> = edges.iter().map(|edge| Listener::of(edge)).collect();
@@ -332,10 +333,14 @@ impl Findings {
     }
 }
 
+/// Whether it is several ends at once: that one of them is better says nothing of the others.
+fn is_many(workload: &Workload) -> bool {
+    workload.kind == identity::Kind::Group
+}
+
 /// Ends of which some edges stand for many others: those may have been anything.
 fn folded(edges: &[&Edge]) -> BTreeSet<u64> {
-    let is_group = |workload: &Workload| workload.kind == identity::Kind::Group;
-    let known = |edge: &&Edge| match (is_group(&edge.client), is_group(&edge.server)) {
+    let known = |edge: &&Edge| match (edge.client.is_folded(), edge.server.is_folded()) {
         (false, true) => Some(who(&edge.client)),
         (true, false) => Some(who(&edge.server)),
         _ => None,

@@ -713,6 +713,9 @@ fn where_a_client_has_too_many_hops_nothing_is_fixed() {
     };
     check(&[], State::Fixed);
     check(&[others], State::New);
+    // Another end that is many, as clients outside are, is no reason.
+    let outside = Workload { name: "internet".into(), ..identity::folded() };
+    check(&[Edge { server: outside, ..sealed(&edge("app", "x", 1), 7, 30) }], State::Fixed);
 }
 
 #[test]

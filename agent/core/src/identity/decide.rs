@@ -152,8 +152,12 @@ pub fn decide(facts: &Facts<'_>, host: &str) -> Option<Workload> {
 /// A file that speaks of another pod than the path is not of this container.
 fn fits(container: &Container, place: &Place<'_>) -> bool {
     let is_id = place.container.is_none_or(|id| container.id == id);
-    let pod = container.pod.as_ref().zip(place.pod);
-    is_id && pod.is_none_or(|(pod, uid)| pod.has_uid(uid))
+    // One of a pod runs in its pod's cgroup; a path without one is somebody else's making.
+    let is_pod = match (&container.pod, place.pod) {
+        (Some(pod), Some(uid)) => pod.has_uid(uid),
+        (pod, _) => pod.is_none(),
+    };
+    is_id && is_pod
 }
 
 fn in_pod(pod: &Pod, container: Option<&String>, host: &str) -> Workload {

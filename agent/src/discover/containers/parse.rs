@@ -108,7 +108,10 @@ pub(super) fn docker(text: &[u8], id: &str, uid: Option<&str>) -> Said {
         let name = own_name(kubernetes("docker.type"), kubernetes("container.name"))?;
         return Ok(Some(Container { id: own, name, pod: Some(pod), service: None }));
     }
-    let service = get("com.docker.compose.service").map(name).transpose()?;
+    // Services of two projects on one host may have one name.
+    let part = |key: &str| get(&format!("com.docker.compose.{key}")).map(name).transpose();
+    let service = part("project")?.zip(part("service")?);
+    let service = service.map(|(project, service)| format!("{project}/{service}"));
     let name = name(given.strip_prefix('/').unwrap_or(&given))?;
     Ok(Some(Container { service, ..plain(id, name) }))
 }

@@ -114,9 +114,12 @@ fn docker_names_containers_and_services() {
     let other = pod.replace("0a1b2c3d", "ffffffff");
     check(file, &docker("/k8s_app", labels), &other, None);
     let host = Host::new();
-    let labels = json!({"com.docker.compose.service": "db"});
+    let labels = json!({"com.docker.compose.project": "shop", "com.docker.compose.service": "db"});
     host.write(file, docker("/shop-db-1", labels).to_string());
-    assert_eq!(host.find(path).container.unwrap().service.as_deref(), Some("db"));
+    assert_eq!(host.find(path).container.unwrap().service.as_deref(), Some("shop/db"));
+    // Whoever may make cgroups of their own may give them any name.
+    let mine = format!("/user.slice/user-1000.slice/user@1000.service{path}");
+    assert_eq!(host.find(&mine).container, None);
 }
 
 #[test]

@@ -25,6 +25,9 @@ use crate::discover::{
     sockets::netns_cookie,
 };
 
+/// Why nothing is known of a way that begins in a namespace which is gone.
+pub const GONE: &str = "its network namespace is not there any more";
+
 /// Where namespaces were found last, by their cookies.
 #[derive(Debug, Default)]
 pub struct Namespaces(BTreeMap<u64, Found>);
@@ -103,7 +106,7 @@ impl<'a> Open<'a> {
         self.search();
         self.open.iter().position(is_it).ok_or(match self.refused {
             true => "its network namespace may not be entered (CAP_SYS_ADMIN)",
-            false => "its network namespace is not there any more",
+            false => GONE,
         })
     }
 
