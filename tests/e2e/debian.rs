@@ -112,6 +112,10 @@ fn nginx_and_curl_between_namespaces_over_ipv6() {
     check(&stage, stage.within(&near), stage.within(&far), address, "IPv6 between namespaces");
 }
 
+/// Programs that the agent attaches: a connection that begins before the last of them is one that was
+/// joined late.
+const PROGRAMS: usize = 10;
+
 /// nginx was there before, as it is on a host that is scanned.
 #[test]
 fn scan_names_both_and_leaves_nothing() {
@@ -128,7 +132,7 @@ fn scan_names_both_and_leaves_nothing() {
         .spawn()
         .expect("the agent's program starts");
     let objects = until("the scan's attachment", || match Objects::of(scan.id()) {
-        found if found.by_kind()[2] >= 8 => Ok(found),
+        found if found.by_kind()[2] >= PROGRAMS => Ok(found),
         found => Err(format!("{found:?}")),
     });
     for _ in 0..REQUESTS {
