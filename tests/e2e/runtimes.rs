@@ -22,7 +22,7 @@ fn containers_of_runc_have_their_names() {
     let mut listed = BTreeSet::new();
     for _ in 0..pairs {
         let [front, back] = ["ps-front", "ps-back"].map(|name| Container::new(name, &stage.cgroup));
-        let (server, to) = serve(&back, &namespace, 1);
+        let (server, to) = serve(&back, &namespace, 1, &server_steps());
         let arguments = format!("{},wait", connect(to, 1));
         let mut client = front.run(&namespace, "ps-same", &arguments);
         client.waits();
@@ -74,12 +74,20 @@ fn what_runc_executes_is_its_container() {
     let namespace = Namespace::new();
     let connections = count(7, 101);
     let container = Container::new("ps-one", &stage.cgroup);
-    let (server, to) = serve(&container, &namespace, connections);
+    // The server is the container's first process: with it the others end, so it stays for each.
+    let steps = server_steps() + ",wait";
+    let (mut server, to) = serve(&container, &namespace, connections, &steps);
     for _ in 0..connections {
-        assert_eq!(
-            container.exec(&namespace, "ps-client", &connect(to, 1)).finish().connections,
-            1
-        );
+        let arguments = format!("{},wait", connect(to, 1));
+        let mut client = container.exec(&namespace, "ps-client", &arguments);
+        client.waits();
+        // Both are there while the agent looks. What is gone sooner has the name of its process.
+        let named = |edges: &[Edge]| one(edges, container.id(), container.id()).map(|_| ());
+        stage.agent.edges_until("an edge of a container with itself", named);
+        client.proceed();
+        assert_eq!(client.finish().connections, 1);
+        server.waits();
+        server.proceed();
     }
     server.finish();
     container.remove();
@@ -216,8 +224,8 @@ fn serve(
     container: &Container,
     namespace: &Namespace,
     connections: u64,
+    steps: &str,
 ) -> (Peer, std::net::SocketAddr) {
-    let steps = server_steps();
     let arguments =
         format!("serve --listen 127.0.0.1:0 --connections {connections} --steps {steps}");
     let mut peer = container.run(namespace, "ps-same", &arguments);
