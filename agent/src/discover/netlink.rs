@@ -20,21 +20,21 @@ const BUFFER: usize = 64 * 1024;
 const PATIENCE_SECONDS: i64 = 5;
 
 /// `struct nlmsghdr`.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 
 /// What stands in front of an attribute's value.
 const ATTRIBUTE: usize = 4;
 
 /// Message types that end an answer (`NLMSG_ERROR`, `NLMSG_DONE`).
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
+pub(super) const ERROR: u16 = 2;
+pub(super) const DONE: u16 = 3;
 
 /// In the upper bits of an attribute's kind (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
 const KIND: u16 = 0x3fff;
 
 /// Why the kernel did not tell.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NetlinkError {
+pub enum NetlinkError {
     /// It refused the request, or the conversation failed.
     #[error(transparent)]
     Refused(#[from] io::Error),
@@ -48,7 +48,7 @@ pub(super) enum NetlinkError {
 
 /// A request in the making.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Request(Vec<u8>);
+pub(super) struct Request(pub(super) Vec<u8>);
 
 /// An open conversation.
 #[derive(Debug)]
@@ -142,17 +142,12 @@ impl Netlink {
         loop {
             // With MSG_TRUNC the length is that of the whole answer, so a cut one is noticed.
             let length = recv(fd, &mut buffer.0, MsgFlags::MSG_TRUNC).map_err(io::Error::from)?;
-            let mut rest = buffer.0.get(..length).ok_or(NetlinkError::Truncated)?;
-            while let Some((message, after)) = message(rest)? {
-                let Message::Part(kind, body) = message else { return Ok(()) };
+            let answer = buffer.0.get(..length).ok_or(NetlinkError::Truncated)?;
+            let is_over = messages(answer, |kind, body| {
                 taken += 1;
-                if taken > most {
-                    return Err(NetlinkError::TooMany(most));
-                }
-                take(kind, body)?;
-                rest = after;
-            }
-            if !request.is_for_all() {
+                if taken > most { Err(NetlinkError::TooMany(most)) } else { take(kind, body) }
+            })?;
+            if is_over || !request.is_for_all() {
                 return Ok(());
             }
         }
@@ -175,6 +170,19 @@ impl Drop for Wiped {
         // Or the compiler may leave out what nobody reads.
         std::hint::black_box(&self.0);
     }
+}
+
+/// Takes each message of an answer, with its kind; true once the kernel has said all.
+pub(super) fn messages(
+    mut bytes: &[u8],
+    mut take: impl FnMut(u16, &[u8]) -> Result<(), NetlinkError>,
+) -> Result<bool, NetlinkError> {
+    while let Some((message, after)) = message(bytes)? {
+        let Message::Part(kind, body) = message else { return Ok(true) };
+        take(kind, body)?;
+        bytes = after;
+    }
+    Ok(false)
 }
 
 /// The first message, and what follows it; none at the end.
@@ -249,6 +257,13 @@ pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], 
 /// Bytes of answers, as the kernel writes them.
 #[cfg(test)]
 pub(super) mod bytes {
+    use super::Request;
+
+    /// A message, filled up to a multiple of four.
+    pub(in crate::discover) fn answer(kind: u16, body: &[u8]) -> Vec<u8> {
+        Request::one(kind, body).0
+    }
+
     /// An attribute, filled up to a multiple of four.
     pub(in crate::discover) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
@@ -261,11 +276,10 @@ pub(super) mod bytes {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes::attribute, *};
-
-    fn answer(kind: u16, body: &[u8]) -> Vec<u8> {
-        Request::one(kind, body).0
-    }
+    use super::{
+        bytes::{answer, attribute},
+        *,
+    };
 
     #[test]
     fn requests_say_their_length_and_what_they_want() {

@@ -23,7 +23,8 @@ use plainsight_ebpf::abi::Comm;
 
 use super::{
     holders::{Holder, is_dead, is_refusal, processes, sockets},
-    sockets::{ListError, Socket, Sockets, State},
+    netlink::NetlinkError,
+    sockets::{Socket, Sockets, State},
 };
 pub use offers::Offer;
 use roles::{Listening, pair};
@@ -265,7 +266,7 @@ impl Namespace {
         })
     }
 
-    fn here() -> Result<Self, ListError> {
+    fn here() -> Result<Self, NetlinkError> {
         let sockets = Sockets::here()?;
         let addresses = offers::addresses();
         Ok(Self { cookie: sockets.netns_cookie(), sockets: sockets.list()?, addresses })
@@ -281,8 +282,8 @@ impl From<io::Error> for Obstacle {
     }
 }
 
-impl From<ListError> for Obstacle {
-    fn from(_: ListError) -> Self {
+impl From<NetlinkError> for Obstacle {
+    fn from(_: NetlinkError) -> Self {
         // Whoever is in a namespace may list what is in it.
         Self::Failed
     }

@@ -5,33 +5,15 @@
 
 mod parse;
 
-use std::{
-    io,
-    net::IpAddr,
-    os::fd::{AsFd, AsRawFd as _, OwnedFd},
+use std::{io, net::IpAddr, os::fd::AsFd};
+
+use super::{
+    holders,
+    netlink::{Netlink, NetlinkError},
 };
-
-use nix::sys::{
-    socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto,
-        setsockopt, socket, sockopt::ReceiveTimeout,
-    },
-    time::{TimeVal, TimeValLike as _},
-};
-
-pub use parse::ListError;
-use parse::{Answer, request};
-
-use super::holders;
 
 /// SO_NETNS_COOKIE of socket(7), since Linux 5.14.
 const SO_NETNS_COOKIE: libc::c_int = 71;
-
-/// The kernel fills no more than 32 KiB at a time (`netlink_dump`); a longer answer would be cut.
-const BUFFER: usize = 64 * 1024;
-
-/// The kernel answers at once; waiting for longer means that it will not.
-const PATIENCE_SECONDS: i64 = 5;
 
 /// The state of a TCP socket, by the kernel's numbers (include/net/tcp_states.h). Those that have
 /// no bytes of their own any more, or none yet, are not listed.
@@ -90,7 +72,7 @@ pub struct Moved {
 /// An open conversation with the kernel about the sockets of one network namespace.
 #[derive(Debug)]
 pub struct Sockets {
-    netlink: OwnedFd,
+    netlink: Netlink,
 }
 
 // === impl State ===
@@ -120,14 +102,7 @@ impl Sockets {
     ///
     /// If the kernel gives no such socket.
     pub fn here() -> io::Result<Self> {
-        let netlink = socket(
-            AddressFamily::Netlink,
-            SockType::Datagram,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkSockDiag,
-        )?;
-        setsockopt(&netlink, ReceiveTimeout, &TimeVal::seconds(PATIENCE_SECONDS))?;
-        Ok(Self { netlink })
+        Ok(Self { netlink: Netlink::open(libc::NETLINK_SOCK_DIAG)? })
     }
 
     /// The namespace's cookie; 0 where the kernel does not tell.
@@ -142,31 +117,18 @@ impl Sockets {
     /// # Errors
     ///
     /// If the kernel refuses the list, or answers with something else.
-    pub fn list(&self) -> Result<Vec<Socket>, ListError> {
+    pub fn list(&self) -> Result<Vec<Socket>, NetlinkError> {
         let mut found = Vec::new();
         let states = State::ALL.into_iter().fold(0, |bits, state| bits | state.bit());
         // A request for both at once is one that no kernel knows.
         for family in [libc::AF_INET, libc::AF_INET6] {
-            self.dump(family as u8, states, &mut found)?;
+            let request = parse::request(family as u8, states);
+            self.netlink.ask(&request, usize::MAX, |kind, body| {
+                found.extend(parse::listed(kind, body)?);
+                Ok(())
+            })?;
         }
         Ok(found)
-    }
-
-    fn dump(&self, family: u8, states: u32, found: &mut Vec<Socket>) -> Result<(), ListError> {
-        let kernel = NetlinkAddr::new(0, 0);
-        let fd = self.netlink.as_raw_fd();
-        sendto(fd, &request(family, states), &kernel, MsgFlags::empty())
-            .map_err(io::Error::from)?;
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            // With MSG_TRUNC the length is that of the whole answer, so a cut one is noticed.
-            let length = recv(fd, &mut buffer, MsgFlags::MSG_TRUNC).map_err(io::Error::from)?;
-            let answer = buffer.get(..length).ok_or(ListError::Truncated)?;
-            match parse::answer(answer, found)? {
-                Answer::More => {}
-                Answer::Done => return Ok(()),
-            }
-        }
     }
 }
 

@@ -1,24 +1,11 @@
 //! Answers of the kernel, whole, cut short, and of kinds that are not asked for.
 
 use super::*;
-
-/// A message: its header, and its body filled up to a multiple of four.
-fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-    let mut bytes = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend([0; 10]);
-    bytes.extend(body);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = ((4 + value.len()) as u16).to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
+use crate::discover::netlink::{
+    DONE, ERROR, HEADER,
+    bytes::{answer as message, attribute},
+    messages,
+};
 
 /// `struct inet_diag_msg` of a socket between these two.
 fn head(family: libc::c_int, state: u8, local: &[u8], remote: &[u8]) -> Vec<u8> {
@@ -57,14 +44,19 @@ fn whole() -> Vec<u8> {
     message(BY_FAMILY, &body)
 }
 
-fn read(bytes: &[u8]) -> Result<(Answer, Vec<Socket>), ListError> {
+/// Whether an answer is the last, and its sockets.
+fn read(bytes: &[u8]) -> Result<(bool, Vec<Socket>), NetlinkError> {
     let mut found = Vec::new();
-    answer(bytes, &mut found).map(|answer| (answer, found))
+    let is_over = messages(bytes, |kind, body| {
+        found.extend(listed(kind, body)?);
+        Ok(())
+    })?;
+    Ok((is_over, found))
 }
 
 #[test]
 fn a_socket_is_read() {
-    let (answer, found) = read(&whole()).unwrap();
+    let (is_over, found) = read(&whole()).unwrap();
     let expect = Socket {
         cookie: 0x0123_4567_89ab_cdef,
         state: State::Established,
@@ -77,7 +69,7 @@ fn a_socket_is_read() {
         is_v6_only: false,
         moved: Some(Moved { acked: 1009, received: 62, rtt_us: 1500 }),
     };
-    assert_eq!((answer, found), (Answer::More, vec![expect]));
+    assert_eq!((is_over, found), (false, vec![expect]));
 }
 
 #[test]
@@ -107,24 +99,27 @@ fn what_a_kernel_does_not_tell_is_left_out() {
 fn lists_have_an_end() {
     let socket = whole();
     let done = message(DONE, &[0; 4]);
-    let (answer, found) = read(&[socket.clone(), socket, done].concat()).unwrap();
-    assert_eq!((answer, found.len()), (Answer::Done, 2));
-    assert_eq!(read(&[]).unwrap(), (Answer::More, vec![]));
-    assert_eq!(read(&message(ERROR, &[0; 4])).unwrap(), (Answer::Done, vec![]));
+    let (is_over, found) = read(&[socket.clone(), socket, done].concat()).unwrap();
+    assert_eq!((is_over, found.len()), (true, 2));
+    assert_eq!(read(&[]).unwrap(), (false, vec![]));
+    assert_eq!(read(&message(ERROR, &[0; 4])).unwrap(), (true, vec![]));
 }
 
 #[test]
 fn refusals_are_errors() {
-    let refused = |code: i32| read(&message(ERROR, &code.to_ne_bytes())).unwrap_err().to_string();
-    assert!(refused(-libc::ENOENT).contains("No such file"), "{}", refused(-libc::ENOENT));
+    let refused = |code: i32| match read(&message(ERROR, &code.to_ne_bytes())) {
+        Err(NetlinkError::Refused(error)) => error.raw_os_error(),
+        _ => None,
+    };
+    assert_eq!(refused(-libc::ENOENT), Some(libc::ENOENT));
     // A number that has no opposite must not end the process.
-    assert!(refused(i32::MIN).contains("does not list"));
+    assert_eq!(refused(i32::MIN), Some(i32::MAX));
 }
 
 #[test]
 fn other_states_families_and_messages_are_passed_over() {
     let check = |kind: u16, body: &[u8]| {
-        assert_eq!(read(&message(kind, body)).unwrap(), (Answer::More, vec![]));
+        assert_eq!(read(&message(kind, body)).unwrap(), (false, vec![]));
     };
     check(BY_FAMILY, &head(libc::AF_INET, 6, &[0; 4], &[0; 4]));
     check(BY_FAMILY, &head(libc::AF_INET, 255, &[0; 4], &[0; 4]));
@@ -136,7 +131,7 @@ fn other_states_families_and_messages_are_passed_over() {
 fn every_cut_is_noticed_or_leaves_whole_sockets() {
     let bytes = whole();
     for length in 1..bytes.len() {
-        assert!(matches!(read(&bytes[..length]), Err(ListError::Truncated)), "{length}");
+        assert!(matches!(read(&bytes[..length]), Err(NetlinkError::Truncated)), "{length}");
     }
 }
 
@@ -175,7 +170,7 @@ fn any_bytes_are_read_without_a_panic() {
 
 #[test]
 fn a_request_is_of_the_kernels_shape() {
-    let bytes = request(libc::AF_INET6 as u8, 0x402);
+    let Request(bytes) = request(libc::AF_INET6 as u8, 0x402);
     assert_eq!(bytes.len(), 72);
     assert_eq!(u32::from_ne_bytes(bytes[..4].try_into().unwrap()), 72);
     assert_eq!(bytes[16..20], [10, 6, 2, 0]);
