@@ -156,7 +156,7 @@ pub const fn step(words: [u64; HEAD_LEN / 8], of: u64) -> u64 {
     let len = of >> 32;
     let window =
         Window::new(&Start(words), if len < HEAD_LEN as u64 { len } else { HEAD_LEN as u64 });
-    let search = of as u8;
+    let Some(search) = Search::from_code(of as u8) else { return find(Find::End) };
     let place = (of >> PLACE) as u8;
     if place == Place::Proof as u8 {
         return next(1 + window.byte(0) as u64, Place::Start);
@@ -171,7 +171,7 @@ pub const fn step(words: [u64; HEAD_LEN / 8], of: u64) -> u64 {
         }
     }
     let at = window.find(separator(search));
-    let other = if search == Search::Fields as u8 { window.find(CONTENT_TYPE_LEN) } else { at };
+    let other = if matches!(search, Search::Fields) { window.find(CONTENT_TYPE_LEN) } else { at };
     let at = if other < at { other } else { at };
     if at >= window.len {
         let place = if place == Place::User as u8 { Place::User } else { Place::Inside };
@@ -248,20 +248,14 @@ const fn authentication(secret: Secret) -> u64 {
 
 /// What ends a part.
 #[inline(always)]
-const fn separator(search: u8) -> u8 {
-    const WORDS: u8 = Search::Words as u8;
-    const ELEMENTS: u8 = Search::Elements as u8;
-    const NAMES: u8 = Search::Names as u8;
-    const FIELDS: u8 = Search::Fields as u8;
-    const GREETING: u8 = Search::Greeting as u8;
-    const LOGIN: u8 = Search::Login as u8;
+const fn separator(search: Search) -> u8 {
     match search {
-        WORDS => b' ',
-        ELEMENTS => b'<',
-        NAMES => b'"',
-        FIELDS => CONTENT_TYPE,
-        GREETING | LOGIN => 0,
-        _ => b'\n',
+        Search::Words => b' ',
+        Search::Elements => b'<',
+        Search::Names => b'"',
+        Search::Fields => CONTENT_TYPE,
+        Search::Greeting | Search::Login => 0,
+        Search::None | Search::Headers | Search::Lines | Search::StartOk => b'\n',
     }
 }
 
@@ -274,27 +268,18 @@ const CONTENT_TYPE_LEN: u8 = 12;
 
 /// What a part is that starts here; 0 if it is nothing of interest.
 #[inline(always)]
-const fn at_start(search: u8, window: &Window) -> u64 {
-    const HEADERS: u8 = Search::Headers as u8;
-    const LINES: u8 = Search::Lines as u8;
-    const WORDS: u8 = Search::Words as u8;
-    const ELEMENTS: u8 = Search::Elements as u8;
-    const NAMES: u8 = Search::Names as u8;
-    const FIELDS: u8 = Search::Fields as u8;
-    const GREETING: u8 = Search::Greeting as u8;
-    const LOGIN: u8 = Search::Login as u8;
-    const START_OK: u8 = Search::StartOk as u8;
+const fn at_start(search: Search, window: &Window) -> u64 {
     match search {
-        HEADERS => header(window),
-        LINES => offer_if(is_line(window)),
-        WORDS => offer_if(starts_any_case!(window, b"starttls")),
-        ELEMENTS => offer_if(starts!(window, b"starttls")),
-        NAMES => name(window),
-        FIELDS => grpc(window),
-        GREETING => greeting(window),
-        LOGIN => plugin(window),
-        START_OK => start_ok(window),
-        _ => 0,
+        Search::None => 0,
+        Search::Headers => header(window),
+        Search::Lines => offer_if(is_line(window)),
+        Search::Words => offer_if(starts_any_case!(window, b"starttls")),
+        Search::Elements => offer_if(starts!(window, b"starttls")),
+        Search::Names => name(window),
+        Search::Fields => grpc(window),
+        Search::Greeting => greeting(window),
+        Search::Login => plugin(window),
+        Search::StartOk => start_ok(window),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Encryption that a server offered, and that its client did not take.
+//! Encryption that a server offered, and that its client did not take: it went on, which need not be with
+//! a command that rules the encryption out.
 
 use plainsight_ebpf::wire::protocol::Protocol;
 use plainsight_ebpf::wire::stage::Stage;
@@ -18,7 +19,7 @@ pub(super) fn refine(course: &mut Course<'_>) {
         .position(|message| message.side == Side::Server && offers(message.bytes));
     let went_on =
         |from: usize| course.messages.iter().skip(from).any(|message| message.side == Side::Client);
-    // Of MySQL, the login itself; of the others, the command after the list.
+    // The command after the list, whichever it is.
     if offered.is_some_and(went_on) {
         course.stage = Stage::OfferedNotTaken;
     }
@@ -36,21 +37,6 @@ fn offers(protocol: Protocol, bytes: &[u8]) -> bool {
         }
         Protocol::Nntp => contains(bytes, b"\nSTARTTLS"),
         Protocol::Xmpp => contains(bytes, b"<starttls"),
-        Protocol::Nats => {
-            contains(bytes, b"\"tls_available\":true") || contains(bytes, b"\"tls_required\":true")
-        }
-        Protocol::Mysql => mysql(bytes),
         _ => false,
     }
-}
-
-/// CLIENT_SSL among the greeting's capabilities: behind the version's text, a thread's number,
-/// eight bytes and a zero.
-fn mysql(bytes: &[u8]) -> bool {
-    if bytes.get(3..5) != Some(&[0, 10]) {
-        return false;
-    }
-    let Some(text) = bytes.get(5..) else { return false };
-    let Some(end) = text.iter().take(64).position(|byte| *byte == 0) else { return false };
-    text.get(end + 1 + 13 + 1).is_some_and(|high| high & 0x08 != 0)
 }

@@ -1,4 +1,4 @@
-//! Authentication that stands behind the first bytes of a message.
+//! Authentication that stands behind the first bytes of a message, where no search looks for it.
 
 use plainsight_ebpf::wire::protocol::Protocol;
 use plainsight_ebpf::wire::secret::Secret;
@@ -26,11 +26,8 @@ fn of_message(protocol: Protocol, message: &[u8]) -> Secret {
         Protocol::Http | Protocol::HttpConnect | Protocol::Websocket | Protocol::Rtsp => {
             authorization(message)
         }
-        Protocol::Mysql => mysql(message),
         Protocol::Amqp => amqp(message),
         Protocol::Xmpp => xmpp(message),
-        Protocol::Nats => nats(message),
-        Protocol::Stomp if contains(message, b"\npasscode:") => Secret::StompPassword,
         Protocol::Kafka => kafka(message),
         Protocol::Nntp if contains_any_case(message, b"AUTHINFO PASS ") => Secret::NntpPassword,
         _ => Secret::None,
@@ -60,32 +57,12 @@ fn authorization(message: &[u8]) -> Secret {
     }
 }
 
-/// The plugin that a login names (MySQL's protocol, "Protocol::HandshakeResponse41").
-fn mysql(message: &[u8]) -> Secret {
-    if message.get(3) != Some(&1) {
-        return Secret::None;
-    }
-    if contains(message, b"\0mysql_clear_password\0") {
-        Secret::MysqlClear
-    } else if contains(message, b"mysql_native_password\0") {
-        Secret::MysqlNative
-    } else if contains(message, b"caching_sha2_password\0")
-        || contains(message, b"sha256_password\0")
-    {
-        Secret::MysqlSha2
-    } else {
-        Secret::None
-    }
-}
-
-/// A Connection.StartOk (AMQP 0-9-1, class 10, method 11) with its mechanism, or SASL of 1.0.
+/// The mechanism of version 1.0's SASL.
 fn amqp(message: &[u8]) -> Secret {
-    let is_start = message.get(7..11) == Some(&[0, 10, 0, 11]);
-    let is_sasl = message.starts_with(b"AMQP\x03");
-    if !is_start && !is_sasl {
+    if !message.starts_with(b"AMQP\x03") {
         return Secret::None;
     }
-    if contains(message, b"\x05PLAIN") || contains(message, b"\x08AMQPLAIN") {
+    if contains(message, b"\x05PLAIN") {
         Secret::SaslPlain
     } else if contains(message, b"SCRAM-SHA") || contains(message, b"CRAM-MD5") {
         Secret::SaslChallenge
@@ -106,17 +83,6 @@ fn xmpp(message: &[u8]) -> Secret {
         Secret::SaslChallenge
     } else if has(b"GSSAPI") || has(b"GSS-SPNEGO") {
         Secret::SaslGssapi
-    } else {
-        Secret::None
-    }
-}
-
-/// A `CONNECT` with a password or a token.
-fn nats(message: &[u8]) -> Secret {
-    let has = |name: &[u8]| contains(message, name);
-    let is_connect = message.starts_with(b"CONNECT ");
-    if is_connect && (has(b"\"pass\":\"") || has(b"\"auth_token\":\"")) {
-        Secret::NatsPassword
     } else {
         Secret::None
     }
