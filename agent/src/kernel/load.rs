@@ -69,10 +69,12 @@ impl Kernel {
     pub fn load(options: &Options) -> Result<Self, KernelError> {
         // Newer kernels lend the helper for a process's name only with CAP_PERFMON. If that is not
         // it, the second refusal is for the same reason as the first.
-        Self::try_load(options, true).or_else(|error| match error {
+        let loaded = Self::try_load(options, true).or_else(|error| match error {
             KernelError::Program { .. } => Self::try_load(options, false),
             _ => Err(error),
-        })
+        });
+        give_back();
+        loaded
     }
 
     fn try_load(options: &Options, process_names: bool) -> Result<Self, KernelError> {
@@ -116,6 +118,16 @@ impl Kernel {
     #[must_use]
     pub fn object_bytes() -> &'static [u8] {
         OBJECT
+    }
+}
+
+/// Gives back what parsing the object took, several times what the agent needs from then on: the
+/// allocator would keep it.
+fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number, and touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 
